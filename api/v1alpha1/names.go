@@ -1,0 +1,124 @@
+package v1alpha1
+
+// AnnotationPrefix begins every annotation and label that Fairway reads or writes.
+const AnnotationPrefix = "bgp.fairway.dev/"
+
+// Annotations on a Node; each wins over what the node's BGPSpeaker says.
+const (
+	// AnnotationASN sets the node's autonomous system number, 1 to 4294967294.
+	// Changing it resets all sessions of the node.
+	AnnotationASN = AnnotationPrefix + "asn"
+	// AnnotationRouterID sets the node's BGP identifier (RFC 4271, section 1.1; RFC 6286),
+	// written as an IPv4 address. Changing it resets all sessions of the node.
+	AnnotationRouterID = AnnotationPrefix + "router-id"
+)
+
+// LabelBundleVersion is the label on the CRDs that names the release they belong to.
+const LabelBundleVersion = AnnotationPrefix + "bundle-version"
+
+// BundleVersion is the value of [LabelBundleVersion] on this release's CRDs.
+const BundleVersion = "v0.1.0"
+
+// MeshPeer is the name that stands for the node mesh where a BGPPeer's name would stand
+// in [SessionStatus].
+const MeshPeer = "mesh"
+
+// ConditionAccepted says whether an object is used as it is written. It is set on
+// BGPSpeaker, BGPPeer and BGPAdvertisement.
+//
+// Reasons when True: [ReasonAccepted].
+//
+// Reasons when False: [ReasonInvalid], [ReasonNotImplemented], [ReasonConflicted],
+// [ReasonClusterCIDRsUnknown], [ReasonPasswordUnavailable], [ReasonASNUnknown],
+// [ReasonRouterIDConflict].
+const ConditionAccepted = "Accepted"
+
+// ConditionProgrammed says whether what an accepted object asks for is so on all nodes
+// that it concerns.
+//
+// Reasons when True: [ReasonProgrammed]. Reasons when False: [ReasonPending].
+const ConditionProgrammed = "Programmed"
+
+// Conditions of a BGPNodeState.
+const (
+	// ConditionReady sums up the other conditions.
+	//
+	// Reasons when True: [ReasonReady]. Reasons when False: [ReasonNoSpeaker], or the
+	// reason of the first of SourceSynced, SpeakerReady and RoutesInSync that is False.
+	ConditionReady = "Ready"
+	// ConditionSourceSynced says whether the agent has seen all of its configuration
+	// and still sees its changes.
+	//
+	// Reasons when True: [ReasonSynced].
+	// Reasons when False: [ReasonSyncing], [ReasonSourceUnavailable].
+	ConditionSourceSynced = "SourceSynced"
+	// ConditionSpeakerReady says whether the BGP speaker runs as configured; it does
+	// not ask whether sessions are up.
+	//
+	// Reasons when True: [ReasonRunning]. Reasons when False: [ReasonNoSpeaker],
+	// [ReasonASNUnknown], [ReasonRouterIDConflict], [ReasonSpeakerFailed].
+	ConditionSpeakerReady = "SpeakerReady"
+	// ConditionRoutesInSync says whether the kernel holds what the agent wants.
+	//
+	// Reasons when True: [ReasonInSync].
+	// Reasons when False: [ReasonPending], [ReasonRoutesFailed].
+	ConditionRoutesInSync = "RoutesInSync"
+)
+
+// Reasons of [ConditionAccepted], and of a problem in a BGPNodeState.
+const (
+	// ReasonAccepted: the object is used as it is written.
+	ReasonAccepted = "Accepted"
+	// ReasonInvalid: the object breaks a rule of its own schema, and is left out; the
+	// last good version stays in use where there is one.
+	ReasonInvalid = "Invalid"
+	// ReasonNotImplemented: a field that has no effect yet is set to something other
+	// than its default. The rest of the object is used.
+	ReasonNotImplemented = "NotImplemented"
+	// ReasonConflicted: an older object says something else about the same thing, and
+	// counts.
+	ReasonConflicted = "Conflicted"
+	// ReasonClusterCIDRsUnknown: no pod CIDRs are known, so nothing is imported. Set
+	// spec.cluster.podCIDRs of the BGPSpeaker.
+	ReasonClusterCIDRsUnknown = "ClusterCIDRsUnknown"
+	// ReasonPasswordUnavailable: the Secret that holds the session's password does not
+	// exist or has no usable key "password". The session stays down.
+	ReasonPasswordUnavailable = "PasswordUnavailable"
+	// ReasonASNUnknown: localASNFrom names a label that the node does not have, or
+	// whose value, like that of the annotation bgp.fairway.dev/asn, is no number from
+	// 1 to 4294967294.
+	ReasonASNUnknown = "ASNUnknown"
+	// ReasonRouterIDConflict: an older node has the same router ID.
+	ReasonRouterIDConflict = "RouterIDConflict"
+	// ReasonNoAddress: the node has no address of the family that is needed.
+	ReasonNoAddress = "NoAddress"
+)
+
+// Reasons of [ConditionProgrammed] and of the conditions of a BGPNodeState.
+const (
+	// ReasonProgrammed: all that the object asks for is so.
+	ReasonProgrammed = "Programmed"
+	// ReasonPending: the agents are still at work.
+	ReasonPending = "Pending"
+	// ReasonReady: configuration, speaker and kernel are as they should be.
+	ReasonReady = "Ready"
+	// ReasonNoSpeaker: no accepted BGPSpeaker selects this node.
+	ReasonNoSpeaker = "NoSpeaker"
+	// ReasonSynced: the source has been read completely.
+	ReasonSynced = "Synced"
+	// ReasonSyncing: the source has not been read completely since the start. Nothing
+	// is deleted until it has.
+	ReasonSyncing = "Syncing"
+	// ReasonSourceUnavailable: the API server or the folder cannot be read. What was
+	// last read stays in use.
+	ReasonSourceUnavailable = "SourceUnavailable"
+	// ReasonRunning: the BGP speaker runs.
+	ReasonRunning = "Running"
+	// ReasonSpeakerFailed: the BGP speaker does not run or refused part of its
+	// configuration; the message says which.
+	ReasonSpeakerFailed = "SpeakerFailed"
+	// ReasonInSync: the kernel holds exactly what is wanted.
+	ReasonInSync = "InSync"
+	// ReasonRoutesFailed: the kernel refused routes; status.routes.failed names them.
+	ReasonRoutesFailed = "RoutesFailed"
+)
