@@ -1,0 +1,315 @@
+package gobgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// held is what GoBGP holds.
+type held struct {
+	config     *bgp.Config // nil: it does not run
+	gr         gracefulRestart
+	restarting bool // the next peers are the first of this process, and our routes are in the kernel
+	policy     policy
+	request    *api.SetPoliciesRequest // the policy as GoBGP has it
+	peers      map[netip.Addr]heldPeer
+	waiting    map[netip.Addr]bgp.Peer // new timers that wait for the end of a session
+	paths      map[netip.Prefix]int    // class of each prefix of ours
+}
+
+// heldPeer is a peer as it was last applied.
+type heldPeer struct {
+	bgp.Peer
+	conf *api.Peer
+}
+
+// Apply makes the speaker hold exactly want. It may be called again with the same. It goes on
+// past failures and returns all of them joined: a [PeerError] or [PrefixError] each, or what
+// kept the speaker from running at all. What failed is tried again by the next call. One
+// goroutine calls it.
+func (s *Speaker) Apply(ctx context.Context, want bgp.Desired) error {
+	if err := s.waitReady(ctx); err != nil {
+		return err
+	}
+	s.applyMu.Lock()
+	defer s.applyMu.Unlock()
+
+	w, errs := check(want)
+	if err := s.applyConfig(ctx, want.Config); err != nil || want.Config == nil {
+		err = errors.Join(append(errs, err)...)
+		s.publish(want, w, nil, err)
+		return err
+	}
+	now := audiences(w)
+	// The names have to be known before the first path of a new peer arrives.
+	s.publish(want, w, now, errors.Join(errs...))
+
+	classes, byPrefix := number(s.held.policy.classes, now, s.fresh(w), s.gone(w))
+	next := policy{asn: want.Config.ASN, imports: map[netip.Addr][]bgp.PrefixRule{}, classes: classes}
+	for addr, p := range w.peers {
+		next.imports[addr] = p.Import
+	}
+	if err := s.setPolicy(ctx, s.held.policy.with(next)); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	errs = append(errs, s.refreshPeers(ctx, w)...)
+	errs = append(errs, s.deletePeers(ctx, w)...)
+	errs = append(errs, s.applyPaths(ctx, byPrefix)...)
+	errs = append(errs, s.applyPeers(ctx, w)...)
+	errs = append(errs, s.setPolicy(ctx, s.keepUsed(next)))
+	err := errors.Join(errs...)
+	s.publish(want, w, now, err)
+	return errors.Join(err, ctx.Err())
+}
+
+// fresh returns the wanted peers that GoBGP does not have.
+func (s *Speaker) fresh(w wanted) map[netip.Addr]bool {
+	fresh := map[netip.Addr]bool{}
+	for addr := range w.peers {
+		if _, ok := s.held.peers[addr]; !ok {
+			fresh[addr] = true
+		}
+	}
+	return fresh
+}
+
+// gone returns the peers that GoBGP has and that are not wanted.
+func (s *Speaker) gone(w wanted) map[netip.Addr]bool {
+	gone := map[netip.Addr]bool{}
+	for addr := range s.held.peers {
+		if _, ok := w.peers[addr]; !ok {
+			gone[addr] = true
+		}
+	}
+	return gone
+}
+
+// keepUsed adds the old classes of paths whose change of class failed: GoBGP could not
+// withdraw them otherwise.
+func (s *Speaker) keepUsed(next policy) policy {
+	for _, number := range s.held.paths {
+		if _, ok := next.classes[number]; !ok {
+			next.classes[number] = s.held.policy.classes[number]
+		}
+	}
+	return next
+}
+
+// setPolicy replaces GoBGP's whole policy at once, unless it is the same.
+func (s *Speaker) setPolicy(ctx context.Context, p policy) error {
+	request := p.request()
+	if !proto.Equal(request, s.held.request) {
+		if err := s.server.SetPolicies(ctx, request); err != nil {
+			return fmt.Errorf("setting the policy: %w", err)
+		}
+		s.held.request = request
+	}
+	s.held.policy = p
+	return nil
+}
+
+// refreshPeers makes changed import rules and next hops count for what is already there. A
+// soft reset in also withdraws; a soft reset out does not, but no membership of a class that
+// is in use changes here: a path whose audience changes gets another class.
+func (s *Speaker) refreshPeers(ctx context.Context, w wanted) []error {
+	var errs []error
+	for _, addr := range sortedAddrs(w.peers) {
+		old, ok := s.held.peers[addr]
+		if !ok {
+			continue
+		}
+		p := w.peers[addr]
+		if !slices.Equal(old.Import, p.Import) {
+			errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_IN))
+			s.accepted.changed()
+		}
+		if old.NextHops != p.NextHops {
+			errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_OUT))
+		}
+		old.Import, old.NextHops, old.Name = p.Import, p.NextHops, p.Name
+		s.held.peers[addr] = old
+	}
+	return errs
+}
+
+func (s *Speaker) softReset(ctx context.Context, p bgp.Peer, direction api.ResetPeerRequest_SoftResetDirection) error {
+	err := s.server.ResetPeer(ctx, &api.ResetPeerRequest{Address: p.Address.String(), Soft: true, Direction: direction})
+	return peerError(p, "refreshing its paths", err)
+}
+
+// deletePeers removes the peers that are not wanted.
+func (s *Speaker) deletePeers(ctx context.Context, w wanted) []error {
+	var errs []error
+	for _, addr := range slices.SortedFunc(maps.Keys(s.gone(w)), netip.Addr.Compare) {
+		errs = append(errs, s.deletePeer(ctx, s.held.peers[addr]))
+	}
+	return errs
+}
+
+// deletePeer removes a peer, and with it its password from the listener: GoBGP's DeletePeer
+// forgets that, and the address could never again be used without a password.
+func (s *Speaker) deletePeer(ctx context.Context, p heldPeer) error {
+	delete(s.held.peers, p.Address)
+	delete(s.held.waiting, p.Address)
+	if p.Password != "" {
+		bare := proto.CloneOf(p.conf)
+		bare.Conf.AuthPassword = ""
+		bare.Conf.AdminDown = true
+		if _, err := s.server.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: bare}); err != nil {
+			return peerError(p.Peer, "removing its password", err)
+		}
+	}
+	err := s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Address.String()})
+	return peerError(p.Peer, "deleting it", err)
+}
+
+// applyPaths makes our own prefixes exactly those of want, each in its class.
+func (s *Speaker) applyPaths(ctx context.Context, want map[netip.Prefix]int) []error {
+	var errs []error
+	for prefix, class := range want {
+		if s.held.paths[prefix] == class {
+			continue
+		}
+		if ctx.Err() != nil {
+			return errs
+		}
+		if err := s.addPath(ctx, prefix, class); err != nil {
+			errs = append(errs, &PrefixError{Prefix: prefix, Err: err})
+			continue
+		}
+		s.held.paths[prefix] = class
+	}
+	for prefix, class := range s.held.paths {
+		if _, ok := want[prefix]; ok {
+			continue
+		}
+		if ctx.Err() != nil {
+			return errs
+		}
+		if err := s.deletePath(ctx, prefix, class); err != nil {
+			errs = append(errs, &PrefixError{Prefix: prefix, Err: fmt.Errorf("withdrawing: %w", err)})
+			continue
+		}
+		delete(s.held.paths, prefix)
+	}
+	return errs
+}
+
+func (s *Speaker) addPath(ctx context.Context, prefix netip.Prefix, class int) error {
+	path, err := localPath(prefix, class)
+	if err != nil {
+		return err
+	}
+	_, err = s.server.AddPath(ctx, &api.AddPathRequest{TableType: api.TableType_GLOBAL, Path: path})
+	return err
+}
+
+// deletePath deletes by value: by UUID takes GoBGP longer the more paths there are.
+func (s *Speaker) deletePath(ctx context.Context, prefix netip.Prefix, class int) error {
+	path, err := localPath(prefix, class)
+	if err != nil {
+		return err
+	}
+	return s.server.DeletePath(ctx, &api.DeletePathRequest{TableType: api.TableType_GLOBAL, Path: path})
+}
+
+// applyPeers adds the missing peers and updates the changed ones.
+func (s *Speaker) applyPeers(ctx context.Context, w wanted) []error {
+	var errs []error
+	for _, addr := range sortedAddrs(w.peers) {
+		if ctx.Err() != nil {
+			return errs
+		}
+		errs = append(errs, s.applyPeer(ctx, w.peers[addr]))
+	}
+	if ctx.Err() == nil && len(w.peers) > 0 {
+		s.held.restarting = false
+	}
+	return errs
+}
+
+func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
+	guarded := p.Password != ""
+	conf := apiPeer(p, s.held.gr, guarded)
+	old, known := s.held.peers[p.Address]
+	delete(s.held.waiting, p.Address)
+	if known && proto.Equal(old.conf, conf) {
+		return nil
+	}
+	if known && onlyTimersDiffer(old.conf, conf) && s.sessions.get(p.Address).established {
+		s.held.waiting[p.Address] = p
+		return nil
+	}
+	s.log.clearMD5Failure(p.Address)
+	if err := s.pushPeer(ctx, conf, known); err != nil {
+		return peerError(p, "setting it up", err)
+	}
+	s.held.peers[p.Address] = heldPeer{Peer: p, conf: conf}
+	if !guarded {
+		return nil
+	}
+	// The peer is down until here, so that a listener that could not take the password has
+	// not let in anybody without it.
+	if failure := s.log.md5Failure(p.Address); failure != nil {
+		err := fmt.Errorf("its password could not be set on the listening socket, so it is not spoken to: %w", failure)
+		return errors.Join(&PeerError{Peer: p.Name, Err: err}, s.deletePeer(ctx, s.held.peers[p.Address]))
+	}
+	err := s.server.EnablePeer(ctx, &api.EnablePeerRequest{Address: p.Address.String()})
+	return peerError(p, "enabling it", err)
+}
+
+// onlyTimersDiffer reports whether nothing changed that matters to a session that is up.
+//
+// GoBGP's UpdatePeer would apply timers without a reset, but forget on the way that the peer
+// offered graceful restart: its routes would be dropped, not kept, when it restarts.
+func onlyTimersDiffer(a, b *api.Peer) bool {
+	a, b = proto.CloneOf(a), proto.CloneOf(b)
+	a.Timers, b.Timers = nil, nil
+	return proto.Equal(a, b)
+}
+
+// applyWaiting applies what waited for the end of a session.
+func (s *Speaker) applyWaiting(ctx context.Context) {
+	s.applyMu.Lock()
+	defer s.applyMu.Unlock()
+	for _, addr := range sortedAddrs(s.held.waiting) {
+		if err := s.applyPeer(ctx, s.held.waiting[addr]); err != nil {
+			s.opts.Log.Error("new timers of a peer could not be applied", "error", err)
+		}
+	}
+}
+
+// pushPeer adds or updates a peer. UpdatePeer resets a session only when the OPEN message or
+// the transport changes.
+func (s *Speaker) pushPeer(ctx context.Context, conf *api.Peer, known bool) error {
+	if known {
+		_, err := s.server.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: conf})
+		return err
+	}
+	if s.held.restarting && conf.GetGracefulRestart().GetEnabled() {
+		conf = proto.CloneOf(conf)
+		conf.GracefulRestart.LocalRestarting = true
+	}
+	return s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: conf})
+}
+
+// peerError names the peer and what was being done; nil stays nil.
+func peerError(p bgp.Peer, act string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &PeerError{Peer: p.Name, Err: fmt.Errorf("%s: %w", act, err)}
+}
+
+func sortedAddrs[V any](m map[netip.Addr]V) []netip.Addr {
+	return slices.SortedFunc(maps.Keys(m), netip.Addr.Compare)
+}

@@ -1,0 +1,120 @@
+package gobgp
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// audience is who hears some of our prefixes: peers that are there, speak the family and have
+// a next hop for it.
+type audience struct {
+	key      string
+	class    class
+	prefixes []netip.Prefix
+}
+
+// audiences groups the advertisements by who hears them, in a fixed order.
+func audiences(w wanted) []audience {
+	byKey := map[string]*audience{}
+	type toFamily struct {
+		to     string
+		family bgp.Family
+	}
+	known := map[toFamily]*audience{}
+	for prefix, to := range w.ads {
+		family := bgp.FamilyOf(prefix.Addr())
+		short := toFamily{strings.Join(to, "\n"), family}
+		a := known[short]
+		if a == nil {
+			c := class{family: family, members: w.members(to, family)}
+			key := c.key(nil)
+			if a = byKey[key]; a == nil {
+				a = &audience{key: key, class: c}
+				byKey[key] = a
+			}
+			known[short] = a
+		}
+		a.prefixes = append(a.prefixes, prefix)
+	}
+	list := make([]audience, 0, len(byKey))
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		list = append(list, *byKey[key])
+	}
+	return list
+}
+
+// members resolves an advertisement's peers.
+func (w wanted) members(to []string, family bgp.Family) map[netip.Addr]netip.Addr {
+	members := make(map[netip.Addr]netip.Addr, len(to))
+	for _, name := range to {
+		addr, ok := w.byName[name]
+		if !ok {
+			continue
+		}
+		p := w.peers[addr]
+		if nh := p.NextHops.For(family); nh.IsValid() && slices.Contains(p.Families, family) {
+			members[addr] = nh
+		}
+	}
+	return members
+}
+
+// key identifies the class by its family and members, without those in except.
+func (c class) key(except map[netip.Addr]bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d", c.family)
+	for _, addr := range slices.SortedFunc(maps.Keys(c.members), netip.Addr.Compare) {
+		if !except[addr] {
+			fmt.Fprintf(&b, " %s", addr)
+		}
+	}
+	return b.String()
+}
+
+// number gives every audience a class number. A number stays while, among the peers that stay,
+// the same hear it: then nothing has to be announced again. fresh are the peers that are yet to
+// be added, gone those that leave.
+func number(old map[int]class, now []audience, fresh, gone map[netip.Addr]bool) (map[int]class, map[netip.Prefix]int) {
+	classes := make(map[int]class, len(now))
+	numbers := make([]int, len(now))
+	take := func(oldExcept, newExcept map[netip.Addr]bool) {
+		free := map[string][]int{}
+		for _, n := range slices.Sorted(maps.Keys(old)) {
+			if _, taken := classes[n]; !taken {
+				key := old[n].key(oldExcept)
+				free[key] = append(free[key], n)
+			}
+		}
+		for i, a := range now {
+			key := a.class.key(newExcept)
+			if numbers[i] == 0 && len(free[key]) > 0 {
+				numbers[i], free[key] = free[key][0], free[key][1:]
+				classes[numbers[i]] = a.class
+			}
+		}
+	}
+	take(nil, nil)
+	take(gone, fresh)
+	next := 1
+	byPrefix := map[netip.Prefix]int{}
+	for i, a := range now {
+		for numbers[i] == 0 {
+			_, inOld := old[next]
+			_, inNew := classes[next]
+			if !inOld && !inNew {
+				numbers[i] = next
+				classes[next] = a.class
+			}
+			next++
+		}
+		for _, prefix := range a.prefixes {
+			byPrefix[prefix] = numbers[i]
+		}
+	}
+	return classes, byPrefix
+}

@@ -1,0 +1,205 @@
+package gobgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/osrg/gobgp/v3/pkg/log"
+	packet "github.com/osrg/gobgp/v3/pkg/packet/bgp"
+)
+
+// exitFatal is the status after a fatal error of GoBGP: that of a Go program that panicked,
+// so that the parent process sees a crash.
+const exitFatal = 2
+
+// logger is GoBGP's way to our log, and ours to what GoBGP tells only its log: why a session
+// went down or does not come up, and that a password could not be set.
+type logger struct {
+	out      *slog.Logger
+	sessions *sessionLog
+	exit     func(status int)
+
+	mu  sync.Mutex
+	md5 map[netip.Addr]error
+}
+
+var _ log.Logger = (*logger)(nil)
+
+func newLogger(out *slog.Logger, sessions *sessionLog) *logger {
+	return &logger{out: out.With("component", "gobgp"), sessions: sessions, exit: os.Exit, md5: map[netip.Addr]error{}}
+}
+
+// Panic implements log.Logger.
+func (l *logger) Panic(msg string, fields log.Fields) {
+	l.write(slog.LevelError, msg, fields)
+	panic("gobgp: " + msg)
+}
+
+// Fatal implements log.Logger: GoBGP cannot go on.
+func (l *logger) Fatal(msg string, fields log.Fields) {
+	l.write(slog.LevelError, msg, fields)
+	l.exit(exitFatal)
+}
+
+// Error implements log.Logger.
+func (l *logger) Error(msg string, fields log.Fields) {
+	l.write(levelOf(msg, fields, slog.LevelError), msg, fields)
+}
+
+// Warn implements log.Logger.
+func (l *logger) Warn(msg string, fields log.Fields) {
+	l.observe(msg, fields)
+	l.write(levelOf(msg, fields, slog.LevelWarn), msg, fields)
+}
+
+// Info implements log.Logger.
+func (l *logger) Info(msg string, fields log.Fields) {
+	l.observe(msg, fields)
+	l.write(levelOf(msg, fields, slog.LevelDebug), msg, fields)
+}
+
+// Debug implements log.Logger.
+func (l *logger) Debug(msg string, fields log.Fields) {
+	l.observe(msg, fields)
+	l.write(slog.LevelDebug, msg, fields)
+}
+
+// SetLevel implements log.Logger. The level is that of the process's log.
+func (l *logger) SetLevel(log.LogLevel) {}
+
+// GetLevel implements log.Logger. GoBGP says why it cannot connect only at this level.
+func (l *logger) GetLevel() log.LogLevel { return log.DebugLevel }
+
+// levels holds the messages whose level at GoBGP does not tell what they mean to an operator.
+var levels = map[string]slog.Level{
+	"Peer Up":       slog.LevelInfo,
+	"Peer Down":     slog.LevelInfo,
+	"sync finished": slog.LevelInfo,
+
+	// What the peers or strangers cause at their own pace, or we by ordinary changes.
+	"failed to close existing tcp connection":       slog.LevelDebug,
+	"Closed an accepted connection":                 slog.LevelDebug,
+	"accepted conn is closed to avoid be blocked":   slog.LevelDebug,
+	"active conn is closed to avoid being blocked":  slog.LevelDebug,
+	"cannot change to the same state":               slog.LevelDebug,
+	"restart flag is not set":                       slog.LevelDebug,
+	"failed to unset md5":                           slog.LevelDebug,
+	"received notification":                         slog.LevelInfo,
+	"sent notification":                             slog.LevelInfo,
+	"Can't find the neighbor":                       slog.LevelDebug,
+	"Administrative shutdown(Prefix limit reached)": slog.LevelWarn,
+}
+
+func levelOf(msg string, fields log.Fields, otherwise slog.Level) slog.Level {
+	if msg == md5Failed {
+		if staleListener(fields) {
+			return slog.LevelDebug
+		}
+		return slog.LevelError
+	}
+	if level, ok := levels[msg]; ok {
+		return level
+	}
+	return otherwise
+}
+
+func (l *logger) write(level slog.Level, msg string, fields log.Fields) {
+	ctx := context.Background() // GoBGP's logger has none
+	if !l.out.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, len(fields))
+	for key, value := range fields {
+		switch key {
+		case "Topic", "State", log.FieldFacility:
+			continue
+		case "Key":
+			key = "peer"
+		case "Reason":
+			value = downReason(fmt.Sprint(value))
+		}
+		attrs = append(attrs, slog.Any(strings.ToLower(key), value))
+	}
+	slices.SortFunc(attrs, func(a, b slog.Attr) int { return strings.Compare(a.Key, b.Key) })
+	l.out.LogAttrs(ctx, level, strings.ToLower(msg), attrs...)
+}
+
+const md5Failed = "failed to set md5"
+
+// staleListener recognises a listener of before the last stop: GoBGP keeps them in its list.
+func staleListener(fields log.Fields) bool {
+	err, ok := fields["Err"].(error)
+	return ok && errors.Is(err, net.ErrClosed)
+}
+
+// observe takes from a message what there is to know about a session.
+func (l *logger) observe(msg string, fields log.Fields) {
+	addr := peerOf(fields)
+	if !addr.IsValid() {
+		return
+	}
+	switch msg {
+	case md5Failed:
+		if !staleListener(fields) {
+			l.mu.Lock()
+			l.md5[addr] = fmt.Errorf("%v", fields["Err"])
+			l.mu.Unlock()
+		}
+	case "Peer Up":
+		l.sessions.up(addr)
+	case "Peer Down":
+		l.sessions.down(addr, fmt.Sprint(fields["Reason"]))
+	case "failed to connect":
+		l.sessions.attempt(addr, fmt.Sprintf("connecting: %v", fields["Error"]))
+	case "received notification":
+		l.sessions.attempt(addr, "the peer sent NOTIFICATION "+notification(fields))
+	case "sent notification":
+		l.sessions.attempt(addr, "we sent NOTIFICATION "+notification(fields))
+	case "hold timer expired":
+		l.sessions.attempt(addr, "hold timer expired: nothing was heard from the peer")
+	}
+}
+
+func (l *logger) md5Failure(addr netip.Addr) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.md5[addr.WithZone("")]
+}
+
+func (l *logger) clearMD5Failure(addr netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.md5, addr.WithZone(""))
+}
+
+// peerOf returns the peer that a message is about, without its zone.
+func peerOf(fields log.Fields) netip.Addr {
+	key, _ := fields["Key"].(string)
+	return parseAddr(key).WithZone("")
+}
+
+// notification puts a NOTIFICATION in words (RFC 4271, section 4.5; RFC 9003).
+func notification(fields log.Fields) string {
+	if e, ok := fields["Data"].(*packet.MessageError); ok {
+		text := fmt.Sprint(packet.NewNotificationErrorCode(e.TypeCode, e.SubTypeCode))
+		if e.Message != "" {
+			text += ": " + e.Message
+		}
+		return text
+	}
+	code, _ := fields["Code"].(uint8)
+	subcode, _ := fields["Subcode"].(uint8)
+	text := fmt.Sprint(packet.NewNotificationErrorCode(code, subcode))
+	if reason, _ := fields["Communicated-Reason"].(string); reason != "" {
+		text += fmt.Sprintf(": %q", reason)
+	}
+	return text
+}

@@ -1,0 +1,187 @@
+package gobgp
+
+import (
+	"fmt"
+	"net/netip"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+const (
+	originIGP = 0 // RFC 4271, section 5.1.1
+	// llgrStale marks what is kept long after its session went down (RFC 9494, section 4.3).
+	// GoBGP leaves such paths in the multipath set.
+	llgrStale = 0xffff0006
+)
+
+// localPath renders a prefix that we originate. Its next hop is left to the export policy.
+func localPath(prefix netip.Prefix, class int) (*api.Path, error) {
+	family := apiFamily(bgp.FamilyOf(prefix.Addr()))
+	nlri, err := anypb.New(&api.IPAddressPrefix{Prefix: prefix.Addr().String(), PrefixLen: uint32(prefix.Bits())})
+	if err != nil {
+		return nil, err
+	}
+	var nextHop proto.Message = &api.NextHopAttribute{NextHop: netip.IPv4Unspecified().String()}
+	if prefix.Addr().Is6() {
+		nextHop = &api.MpReachNLRIAttribute{
+			Family:   family,
+			NextHops: []string{netip.IPv6Unspecified().String()},
+			Nlris:    []*anypb.Any{nlri},
+		}
+	}
+	path := &api.Path{Family: family, Nlri: nlri}
+	for _, attr := range []proto.Message{
+		&api.OriginAttribute{Origin: originIGP},
+		nextHop,
+		&api.LargeCommunitiesAttribute{Communities: []*api.LargeCommunity{
+			{GlobalAdmin: internalASN, LocalData1: classKind, LocalData2: uint32(class)},
+		}},
+	} {
+		packed, err := anypb.New(attr)
+		if err != nil {
+			return nil, err
+		}
+		path.Pattrs = append(path.Pattrs, packed)
+	}
+	return path, nil
+}
+
+// prefixOf returns the prefix of a path; false if it is of a family that is not spoken.
+func prefixOf(p *api.Path) (netip.Prefix, bool, error) {
+	if familyOf(p.GetFamily()) == 0 || p.GetNlri() == nil {
+		return netip.Prefix{}, false, nil
+	}
+	var nlri api.IPAddressPrefix
+	if err := p.GetNlri().UnmarshalTo(&nlri); err != nil {
+		return netip.Prefix{}, false, err
+	}
+	addr, err := netip.ParseAddr(nlri.GetPrefix())
+	if err != nil {
+		return netip.Prefix{}, false, err
+	}
+	prefix, err := addr.Prefix(int(nlri.GetPrefixLen()))
+	return prefix, err == nil, err
+}
+
+// learnedPath converts a path that a peer told us; false for one of our own, for a withdrawn
+// one and for one that is long stale.
+func (v *view) learnedPath(p *api.Path) (bgp.Path, bool, error) {
+	source := parseAddr(p.GetNeighborIp())
+	if !source.IsValid() || p.GetIsWithdraw() {
+		return bgp.Path{}, false, nil
+	}
+	from := v.peers[source]
+	path := bgp.Path{
+		Peer:     from.Name,
+		PeerAddr: source,
+		IBGP:     p.GetSourceAsn() == v.asn,
+		Stale:    p.GetStale(),
+	}
+	if from.Address.IsValid() {
+		path.PeerAddr = from.Address // with its zone
+	}
+	for _, attr := range p.GetPattrs() {
+		usable, err := readAttribute(&path, attr)
+		if err != nil || !usable {
+			return bgp.Path{}, false, err
+		}
+	}
+	if path.NextHop.Is6() && path.NextHop.IsLinkLocalUnicast() {
+		path.NextHop = path.NextHop.WithZone(path.PeerAddr.Zone())
+	}
+	return path, true, nil
+}
+
+// readAttribute takes over what an attribute says; false if the path is to be left out.
+func readAttribute(path *bgp.Path, attr *anypb.Any) (bool, error) {
+	switch attr.MessageName() {
+	case "apipb.NextHopAttribute":
+		var a api.NextHopAttribute
+		if err := attr.UnmarshalTo(&a); err != nil {
+			return false, err
+		}
+		path.NextHop = parseAddr(a.GetNextHop())
+	case "apipb.MpReachNLRIAttribute":
+		var a api.MpReachNLRIAttribute
+		if err := attr.UnmarshalTo(&a); err != nil {
+			return false, err
+		}
+		path.NextHop = chooseNextHop(a.GetNextHops())
+	case "apipb.AsPathAttribute":
+		var a api.AsPathAttribute
+		if err := attr.UnmarshalTo(&a); err != nil {
+			return false, err
+		}
+		for _, segment := range a.GetSegments() {
+			path.ASPath = append(path.ASPath, segment.GetNumbers()...)
+		}
+	case "apipb.LocalPrefAttribute":
+		var a api.LocalPrefAttribute
+		if err := attr.UnmarshalTo(&a); err != nil {
+			return false, err
+		}
+		path.LocalPref = a.GetLocalPref()
+	case "apipb.MultiExitDiscAttribute":
+		var a api.MultiExitDiscAttribute
+		if err := attr.UnmarshalTo(&a); err != nil {
+			return false, err
+		}
+		path.MED = a.GetMed()
+	case "apipb.CommunitiesAttribute":
+		var a api.CommunitiesAttribute
+		if err := attr.UnmarshalTo(&a); err != nil {
+			return false, err
+		}
+		for _, c := range a.GetCommunities() {
+			if c == llgrStale {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// chooseNextHop takes the global address before the link-local one (RFC 2545, section 3).
+func chooseNextHop(hops []string) netip.Addr {
+	var chosen netip.Addr
+	for _, hop := range hops {
+		if addr := parseAddr(hop); addr.IsValid() && !addr.IsUnspecified() && !chosen.IsValid() {
+			chosen = addr
+		}
+	}
+	return chosen
+}
+
+// changes groups paths by prefix: all that an event or a listing says about each. Prefixes
+// are kept though only paths of our own, or withdrawn ones, are left.
+func (v *view) changes(paths []*api.Path) ([]bgp.RIBChange, error) {
+	var list []bgp.RIBChange
+	index := make(map[netip.Prefix]int, len(paths))
+	for _, p := range paths {
+		prefix, ok, err := prefixOf(p)
+		if err != nil {
+			return nil, fmt.Errorf("reading a prefix of %s: %w", p.GetNeighborIp(), err)
+		}
+		if !ok {
+			continue
+		}
+		i, known := index[prefix]
+		if !known {
+			i = len(list)
+			index[prefix] = i
+			list = append(list, bgp.RIBChange{Prefix: prefix})
+		}
+		path, ok, err := v.learnedPath(p)
+		if err != nil {
+			return nil, fmt.Errorf("reading a path to %s of %s: %w", prefix, p.GetNeighborIp(), err)
+		}
+		if ok {
+			list[i].Paths = append(list[i].Paths, path)
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,252 @@
+package gobgp
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+const (
+	// internalASN is the first part of the large communities that say which class a path of
+	// ours is in. It is reserved (RFC 7300), so no network's communities collide with it. They
+	// are stripped on export.
+	internalASN = 4294967295
+	// classKind tells classes from marks that may follow.
+	classKind = 1
+
+	importPolicy = "fairway-import"
+	exportPolicy = "fairway-export"
+)
+
+// class is an audience: the peers that hear the paths of one family that bear its number,
+// each with the next hop that it is told.
+type class struct {
+	family  bgp.Family
+	members map[netip.Addr]netip.Addr // peer address -> next hop
+}
+
+// policy is all of what GoBGP filters by, as a value. Peer policies work only for route
+// servers in GoBGP v3, so there is one for all.
+type policy struct {
+	asn     uint32
+	imports map[netip.Addr][]bgp.PrefixRule // by peer address
+	classes map[int]class                   // by number
+}
+
+// with returns the policy that serves while the speaker goes from p to next: everything that
+// either lets through, and where both have something to say about a peer, what next says.
+//
+// GoBGP withdraws a path of ours that changes its class only if the old class still exists,
+// and a soft reset never withdraws at all.
+func (p policy) with(next policy) policy {
+	both := policy{asn: next.asn, imports: maps.Clone(p.imports), classes: make(map[int]class, len(next.classes))}
+	if both.imports == nil {
+		both.imports = map[netip.Addr][]bgp.PrefixRule{}
+	}
+	maps.Copy(both.imports, next.imports)
+	maps.Copy(both.classes, p.classes)
+	for number, c := range next.classes {
+		members := maps.Clone(c.members)
+		for addr, nh := range p.classes[number].members {
+			if _, known := members[addr]; !known {
+				members[addr] = nh
+			}
+		}
+		both.classes[number] = class{family: c.family, members: members}
+	}
+	return both
+}
+
+// request renders the policy in a canonical order.
+func (p policy) request() *api.SetPoliciesRequest {
+	var b policyBuilder
+	return &api.SetPoliciesRequest{
+		Policies: []*api.Policy{
+			{Name: importPolicy, Statements: b.importStatements(p)},
+			{Name: exportPolicy, Statements: b.exportStatements(p)},
+		},
+		DefinedSets: b.sets,
+	}
+}
+
+// policyBuilder collects the sets that the statements refer to.
+type policyBuilder struct {
+	sets []*api.DefinedSet
+}
+
+// importStatements accept our own paths (GoBGP sends them through the import policy too),
+// refuse our own AS, and accept what the rules of the peers name.
+func (b *policyBuilder) importStatements(p policy) []*api.Statement {
+	const ownAS = "own-as"
+	b.sets = append(b.sets, &api.DefinedSet{
+		DefinedType: api.DefinedType_AS_PATH, Name: ownAS,
+		// Written as an expression, and not as _N_, so that it sees into AS_SETs as well.
+		List: []string{fmt.Sprintf(`(^|[,{}() ])%d([,{}() ]|$)`, p.asn)},
+	})
+	statements := []*api.Statement{
+		{
+			Name:       "import-local",
+			Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
+			Actions:    &api.Actions{RouteAction: api.RouteAction_ACCEPT},
+		}, {
+			Name:       "import-own-as",
+			Conditions: &api.Conditions{AsPathSet: &api.MatchSet{Type: api.MatchSet_ANY, Name: ownAS}},
+			Actions:    &api.Actions{RouteAction: api.RouteAction_REJECT},
+		},
+	}
+	for i, group := range groupByRules(p.imports) {
+		for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
+			prefixes := prefixSet(group.rules, family)
+			if len(prefixes) == 0 {
+				continue
+			}
+			name := fmt.Sprintf("import-%d-%s", i, family)
+			b.sets = append(b.sets, &api.DefinedSet{DefinedType: api.DefinedType_PREFIX, Name: name, Prefixes: prefixes})
+			statements = append(statements, &api.Statement{
+				Name: name,
+				Conditions: &api.Conditions{
+					PrefixSet:   &api.MatchSet{Type: api.MatchSet_ANY, Name: name},
+					NeighborSet: b.neighbors(name, group.peers),
+				},
+				Actions: &api.Actions{RouteAction: api.RouteAction_ACCEPT},
+			})
+		}
+	}
+	return statements
+}
+
+// exportStatements accept a path of ours for the peers of its class.
+func (b *policyBuilder) exportStatements(p policy) []*api.Statement {
+	// Learned paths would be refused at the end as well, but only after a search through the
+	// peers of every class, for every peer.
+	statements := []*api.Statement{
+		rejectRoute("export-internal", api.Conditions_ROUTE_TYPE_INTERNAL),
+		rejectRoute("export-external", api.Conditions_ROUTE_TYPE_EXTERNAL),
+	}
+	for _, number := range slices.Sorted(maps.Keys(p.classes)) {
+		c := p.classes[number]
+		community := fmt.Sprintf("%d:%d:%d", uint32(internalASN), classKind, number)
+		set := fmt.Sprintf("class-%d", number)
+		groups := groupByNextHop(c.members)
+		if len(groups) > 0 {
+			b.sets = append(b.sets, &api.DefinedSet{DefinedType: api.DefinedType_LARGE_COMMUNITY, Name: set, List: []string{community}})
+		}
+		for _, group := range groups {
+			name := fmt.Sprintf("export-%d-%s", number, group.nextHop)
+			statements = append(statements, &api.Statement{
+				Name: name,
+				Conditions: &api.Conditions{
+					NeighborSet:       b.neighbors(name, group.peers),
+					RouteType:         api.Conditions_ROUTE_TYPE_LOCAL,
+					LargeCommunitySet: &api.MatchSet{Type: api.MatchSet_ANY, Name: set},
+					AfiSafiIn:         []*api.Family{apiFamily(c.family)},
+				},
+				Actions: &api.Actions{
+					RouteAction: api.RouteAction_ACCEPT,
+					LargeCommunity: &api.CommunityAction{
+						Type:        api.CommunityAction_REMOVE,
+						Communities: []string{fmt.Sprintf("^%d:", uint32(internalASN))},
+					},
+					Nexthop: &api.NexthopAction{Address: group.nextHop.String()},
+				},
+			})
+		}
+	}
+	return statements
+}
+
+func rejectRoute(name string, kind api.Conditions_RouteType) *api.Statement {
+	return &api.Statement{
+		Name:       name,
+		Conditions: &api.Conditions{RouteType: kind},
+		Actions:    &api.Actions{RouteAction: api.RouteAction_REJECT},
+	}
+}
+
+// neighbors adds a set of peers, never an empty one: GoBGP takes that for all peers.
+func (b *policyBuilder) neighbors(name string, peers []netip.Addr) *api.MatchSet {
+	list := make([]string, 0, len(peers))
+	for _, addr := range peers {
+		addr = addr.WithZone("")
+		list = append(list, netip.PrefixFrom(addr, addr.BitLen()).String())
+	}
+	b.sets = append(b.sets, &api.DefinedSet{DefinedType: api.DefinedType_NEIGHBOR, Name: name, List: list})
+	return &api.MatchSet{Type: api.MatchSet_ANY, Name: name}
+}
+
+// prefixSet renders the rules of one family. GoBGP looks only at the longest prefix of a set
+// that covers a route, so a nested prefix repeats what the wider ones allow inside it.
+func prefixSet(rules []bgp.PrefixRule, family bgp.Family) []*api.Prefix {
+	var set []*api.Prefix
+	for _, inner := range rules {
+		if bgp.FamilyOf(inner.Prefix.Addr()) != family {
+			continue
+		}
+		for _, outer := range rules {
+			if outer.Prefix.Bits() > inner.Prefix.Bits() || !outer.Prefix.Contains(inner.Prefix.Addr()) {
+				continue
+			}
+			low := max(outer.MinLength, uint8(inner.Prefix.Bits()))
+			if low > outer.MaxLength {
+				continue
+			}
+			set = append(set, &api.Prefix{
+				IpPrefix:      inner.Prefix.String(),
+				MaskLengthMin: uint32(low),
+				MaskLengthMax: uint32(outer.MaxLength),
+			})
+		}
+	}
+	return set
+}
+
+// ruleGroup is the peers with the same import rules.
+type ruleGroup struct {
+	rules []bgp.PrefixRule
+	peers []netip.Addr
+}
+
+func groupByRules(imports map[netip.Addr][]bgp.PrefixRule) []ruleGroup {
+	var groups []ruleGroup
+	index := map[string]int{}
+	for _, addr := range slices.SortedFunc(maps.Keys(imports), netip.Addr.Compare) {
+		var key strings.Builder
+		for _, r := range imports[addr] {
+			key.WriteString(r.String())
+			key.WriteByte('\n')
+		}
+		i, known := index[key.String()]
+		if !known {
+			i = len(groups)
+			index[key.String()] = i
+			groups = append(groups, ruleGroup{rules: imports[addr]})
+		}
+		groups[i].peers = append(groups[i].peers, addr)
+	}
+	return groups
+}
+
+// hopGroup is the peers of a class that are told the same next hop.
+type hopGroup struct {
+	nextHop netip.Addr
+	peers   []netip.Addr
+}
+
+func groupByNextHop(members map[netip.Addr]netip.Addr) []hopGroup {
+	byHop := map[netip.Addr][]netip.Addr{}
+	for addr, nh := range members {
+		byHop[nh] = append(byHop[nh], addr)
+	}
+	var groups []hopGroup
+	for _, nh := range slices.SortedFunc(maps.Keys(byHop), netip.Addr.Compare) {
+		slices.SortFunc(byHop[nh], netip.Addr.Compare)
+		groups = append(groups, hopGroup{nextHop: nh, peers: byHop[nh]})
+	}
+	return groups
+}

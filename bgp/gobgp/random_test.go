@@ -1,0 +1,138 @@
+package gobgp
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// From every state to every other, at random: what is heard and learned depends only on the
+// last Apply, and no session is ever reset.
+func TestWhatPeersHearAndTellDependsOnlyOnTheLastApply(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, seed))
+	r := newRig(t, Options{})
+	w := randomWorld{Rand: random, rig: r}
+	want := w.desired()
+	r.apply(want)
+	var peers []*fakePeer
+	for n := 1; n <= connected; n++ {
+		p := r.connect(r.fake(n))
+		for _, prefix := range told(n) {
+			p.announce(t, prefix, p.asn)
+		}
+		peers = append(peers, p)
+	}
+	for step := range 60 {
+		if step > 0 {
+			want = w.desired()
+			r.apply(want)
+		}
+		for i, p := range peers {
+			r.hears(p, expectedToHear(want, want.Peers[i])...)
+		}
+		learned := expectedToLearn(want)
+		r.learns(learned...)
+		slices.Sort(learned)
+		if got := r.listed(); got != strings.Join(learned, "\n") {
+			t.Fatalf("step %d: the RIB lists\n%s\nwant\n%s", step, got, strings.Join(learned, "\n"))
+		}
+		r.stillAlive(peers...)
+		if t.Failed() {
+			t.Fatalf("step %d", step)
+		}
+	}
+}
+
+const (
+	connected = 3 // peers that are there throughout and have a session
+	strangers = 3 // peers that come and go and never connect
+)
+
+// told is what peer n announces, its own in every case so that no two compete.
+func told(n int) []string {
+	return []string{
+		fmt.Sprintf("10.%d.0.0/16", n), fmt.Sprintf("10.%d.1.0/24", n), fmt.Sprintf("10.%d.1.128/25", n),
+		fmt.Sprintf("10.%d.1.200/32", n), fmt.Sprintf("2001:db8:%d::/48", n), fmt.Sprintf("2001:db8:%d:1::/64", n),
+	}
+}
+
+type randomWorld struct {
+	*rand.Rand
+	rig *rig
+}
+
+func (w randomWorld) desired() bgp.Desired {
+	want := bgp.Desired{Config: w.rig.config()}
+	var names []string
+	for n := 1; n <= connected+strangers; n++ {
+		if n > connected && w.IntN(2) == 0 {
+			continue
+		}
+		p := w.rig.peer(n)
+		p.Import = w.rules()
+		p.NextHops.IPv4 = netip.AddrFrom4([4]byte{192, 0, 2, byte(w.IntN(3))})
+		if w.IntN(3) == 0 {
+			p.NextHops.IPv6 = netip.Addr{}
+		}
+		names = append(names, p.Name)
+		want.Peers = append(want.Peers, p)
+	}
+	for _, prefix := range []string{"172.16.1.0/24", "172.16.2.0/24", "172.16.3.0/24", "fd00:1::/64", "fd00:2::/64"} {
+		if w.IntN(4) == 0 {
+			continue
+		}
+		var to []string
+		for _, name := range names {
+			if w.IntN(2) == 0 {
+				to = append(to, name)
+			}
+		}
+		want.Advertisements = append(want.Advertisements, advertise(prefix, to...))
+	}
+	return want
+}
+
+// rules nests, so that the wider ones have to count inside the narrower ones.
+func (w randomWorld) rules() []bgp.PrefixRule {
+	all := []bgp.PrefixRule{
+		rule("10.0.0.0/8", 16, 24), rule("10.1.0.0/16", 25, 32), rule("10.1.1.0/24", 24, 24), rule("10.2.1.0/24", 26, 32),
+		rule("0.0.0.0/0", 25, 25), rule("2001:db8::/32", 48, 48), rule("2001:db8:1::/48", 64, 64), rule("::/0", 0, 128),
+	}
+	w.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:w.IntN(5)]
+}
+
+func expectedToHear(want bgp.Desired, p bgp.Peer) []string {
+	var lines []string
+	for _, ad := range want.Advertisements {
+		if nh := p.NextHops.For(bgp.FamilyOf(ad.Prefix.Addr())); nh.IsValid() && slices.Contains(ad.To, p.Name) {
+			lines = append(lines, fmt.Sprintf("%s via %s", ad.Prefix, nh))
+		}
+	}
+	return lines
+}
+
+func expectedToLearn(want bgp.Desired) []string {
+	var lines []string
+	for n := 1; n <= connected; n++ {
+		p := want.Peers[n-1]
+		for _, prefix := range told(n) {
+			parsed := netip.MustParsePrefix(prefix)
+			if slices.ContainsFunc(p.Import, func(r bgp.PrefixRule) bool { return r.Matches(parsed) }) {
+				nextHop := p.Address.String()
+				if parsed.Addr().Is6() {
+					nextHop = "2001:db8::99"
+				}
+				lines = append(lines, fmt.Sprintf("%s %s@%s", prefix, nextHop, p.Name))
+			}
+		}
+	}
+	return lines
+}

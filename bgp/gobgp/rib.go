@@ -1,0 +1,137 @@
+package gobgp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// RIB returns the best paths of every prefix that a peer told us; none while nothing runs.
+// It is whole or an error.
+//
+// It asks for the first event of a new watch: GoBGP's listing of paths marks only such paths
+// as best that equal each other in every attribute, and so hides most of a multipath set.
+func (s *Speaker) RIB(ctx context.Context) ([]bgp.RIBChange, error) {
+	if err := s.waitReady(ctx); err != nil {
+		return nil, err
+	}
+	s.applyMu.Lock() // a speaker that is not running sends no first event
+	defer s.applyMu.Unlock()
+	if s.held.config == nil {
+		return nil, nil
+	}
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	snapshot := make(chan []*api.Path, 1)
+	request := &api.WatchEventRequest{Table: &api.WatchEventRequest_Table{
+		Filters: []*api.WatchEventRequest_Table_Filter{{Type: api.WatchEventRequest_Table_Filter_BEST, Init: true}},
+	}}
+	var once sync.Once
+	err := s.server.WatchEvent(watching, request, func(event *api.WatchEventResponse) {
+		once.Do(func() { snapshot <- event.GetTable().GetPaths() })
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the RIB: %w", err)
+	}
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("listing the RIB: %w", ctx.Err())
+	case paths := <-snapshot:
+		changes, err := s.view.Load().changes(paths)
+		if err != nil {
+			return nil, fmt.Errorf("listing the RIB: %w", err)
+		}
+		return slices.DeleteFunc(changes, func(c bgp.RIBChange) bool { return len(c.Paths) == 0 }), nil
+	}
+}
+
+// peerFamily is a family of a peer, by its address without the zone.
+type peerFamily struct {
+	addr   netip.Addr
+	family bgp.Family
+}
+
+// acceptedCount caches how many paths of each peer the import policy let in. GoBGP's own
+// count knows nothing of the policy, and to count means to list the whole RIB: so it is done
+// again only after a change, and never takes more than about a fiftieth of the time.
+type acceptedCount struct {
+	mu       sync.Mutex
+	counts   map[peerFamily]int
+	received uint64
+	dirty    bool
+	notUntil time.Time
+}
+
+const acceptedShare = 50
+
+// changed notes that the counts may be wrong.
+func (a *acceptedCount) changed() {
+	a.mu.Lock()
+	a.dirty = true
+	a.mu.Unlock()
+}
+
+// acceptedCounts returns the accepted paths of each peer and family; a little old if need be.
+func (s *Speaker) acceptedCounts(ctx context.Context, v *view, live map[netip.Addr]*api.Peer) map[peerFamily]int {
+	a := &s.accepted
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	received := receivedPaths(live)
+	if !v.running || received == 0 {
+		a.counts, a.received = nil, 0
+		return nil
+	}
+	if !a.dirty && received == a.received || time.Now().Before(a.notUntil) {
+		return a.counts
+	}
+	begin := time.Now()
+	a.dirty = false
+	counts, err := s.countPaths(ctx)
+	if err != nil {
+		a.dirty = true
+		return a.counts
+	}
+	a.counts, a.received = counts, received
+	a.notUntil = time.Now().Add(time.Since(begin) * acceptedShare)
+	return counts
+}
+
+// receivedPaths sums up what the peers sent; a change of it hints at a change of the rest.
+func receivedPaths(live map[netip.Addr]*api.Peer) uint64 {
+	var sum uint64
+	for _, p := range live {
+		for _, af := range p.GetAfiSafis() {
+			sum += af.GetState().GetReceived()
+		}
+	}
+	return sum
+}
+
+// countPaths counts the paths in the RIB by peer. It converts no attributes.
+func (s *Speaker) countPaths(ctx context.Context) (map[peerFamily]int, error) {
+	counts := map[peerFamily]int{}
+	for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
+		request := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: apiFamily(family), EnableOnlyBinary: true}
+		err := s.server.ListPath(ctx, request, func(d *api.Destination) {
+			for _, p := range d.GetPaths() {
+				if addr := parseAddr(p.GetNeighborIp()); addr.IsValid() {
+					counts[peerFamily{addr, family}]++
+				}
+			}
+		})
+		if err == nil {
+			err = ctx.Err() // the listing ends early without an error
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return counts, nil
+}

@@ -1,0 +1,120 @@
+package gobgp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// Sessions returns what is so between us and every peer of the last Apply, sorted by name; a
+// peer that was refused is Idle and says why. It is cheap.
+func (s *Speaker) Sessions(ctx context.Context) ([]bgp.Session, error) {
+	if err := s.waitReady(ctx); err != nil {
+		return nil, err
+	}
+	v := s.view.Load()
+	live, err := s.livePeers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	accepted := s.acceptedCounts(ctx, v, live)
+	sessions := make([]bgp.Session, 0, len(v.wanted))
+	for _, p := range v.wanted {
+		session := bgp.Session{Peer: p.Name, Address: p.Address, ASN: p.ASN, State: bgp.Idle}
+		if why, refused := v.refused[p.Name]; refused {
+			session.LastError = why
+		} else if addr := p.Address.Unmap(); v.running {
+			s.describe(&session, p, live[addr])
+			for i := range session.Families {
+				f := &session.Families[i]
+				if session.State == bgp.Established {
+					f.Accepted = accepted[peerFamily{addr.WithZone(""), f.Family}]
+					f.Advertised = v.advertised[addr][f.Family]
+				}
+			}
+		}
+		sessions = append(sessions, session)
+	}
+	return sessions, nil
+}
+
+// livePeers lists the peers that GoBGP has. It does not ask for the advertised counts, which
+// would stall the speaker.
+func (s *Speaker) livePeers(ctx context.Context) (map[netip.Addr]*api.Peer, error) {
+	live := map[netip.Addr]*api.Peer{}
+	err := s.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
+		live[parseAddr(p.GetState().GetNeighborAddress())] = p
+	})
+	if err == nil {
+		err = ctx.Err() // the listing ends early without an error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the sessions: %w", err)
+	}
+	return live, nil
+}
+
+// describe fills in what GoBGP and the session log know; peer is nil if GoBGP lacks it.
+func (s *Speaker) describe(session *bgp.Session, p bgp.Peer, peer *api.Peer) {
+	record := s.sessions.get(p.Address.Unmap())
+	session.Since = record.since
+	session.LastError = record.lastDown
+	session.State = sessionState(peer.GetState().GetSessionState())
+	if session.State != bgp.Established {
+		if record.lastAttempt != "" {
+			session.LastError = withHint(record.lastAttempt, p)
+		}
+		for _, f := range p.Families {
+			session.Families = append(session.Families, bgp.FamilySession{Family: f})
+		}
+		return
+	}
+	remote := capabilities(peer.GetState().GetRemoteCap())
+	session.HoldTime = time.Duration(peer.GetTimers().GetState().GetNegotiatedHoldTime()) * time.Second
+	session.GracefulRestart = remote.gracefulRestart && peer.GetGracefulRestart().GetEnabled()
+	up := peer.GetTimers().GetState().GetUptime().AsTime()
+	for _, af := range peer.GetAfiSafis() {
+		family := familyOf(af.GetConfig().GetFamily())
+		if !slices.Contains(remote.families, family) {
+			continue
+		}
+		session.Families = append(session.Families, bgp.FamilySession{
+			Family: family,
+			// A marker of the session before came before this one was up: GoBGP leaves
+			// at least five seconds between two.
+			EndOfRIB: !record.endOfRIB[family].Before(up),
+			Received: int(af.GetState().GetReceived()),
+		})
+	}
+}
+
+// withHint says what the kernel cannot: a wrong password looks like silence.
+func withHint(attempt string, p bgp.Peer) string {
+	if p.Password != "" && strings.Contains(attempt, "i/o timeout") {
+		return attempt + " (so it looks, too, when the two sides have different passwords)"
+	}
+	return attempt
+}
+
+func sessionState(s api.PeerState_SessionState) bgp.SessionState {
+	switch s {
+	case api.PeerState_CONNECT:
+		return bgp.Connect
+	case api.PeerState_ACTIVE:
+		return bgp.Active
+	case api.PeerState_OPENSENT:
+		return bgp.OpenSent
+	case api.PeerState_OPENCONFIRM:
+		return bgp.OpenConfirm
+	case api.PeerState_ESTABLISHED:
+		return bgp.Established
+	}
+	return bgp.Idle
+}

@@ -1,0 +1,247 @@
+package gobgp
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/osrg/gobgp/v3/pkg/log"
+	packet "github.com/osrg/gobgp/v3/pkg/packet/bgp"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+func TestALostSessionKeepsItsPathsAndNeedsANewEndOfRIB(t *testing.T) {
+	r := newRig(t, Options{})
+	r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}})
+	p := r.connect(r.fake(1))
+	p.announce(t, "10.1.0.0/24", p.asn)
+	p.announce(t, "10.2.0.0/24", p.asn)
+	p.sendEndOfRIB(t, packet.RF_IPv4_UC)
+	p.sendEndOfRIB(t, packet.RF_IPv6_UC)
+	r.eventually("both markers", func() (string, bool) {
+		f := r.session("peer-1").Families
+		return f2s(f), len(f) == 2 && f[0].EndOfRIB && f[1].EndOfRIB
+	})
+	// The marker counts only once all before it is in the queue.
+	if got := len(r.Queue().Take()); got != 2 {
+		t.Errorf("%d prefixes in the queue at End-of-RIB, want 2", got)
+	}
+	s := r.session("peer-1")
+	if s.State != bgp.Established || !s.GracefulRestart || s.HoldTime != 90*time.Second || s.LastError != "" || s.Since.IsZero() {
+		t.Errorf("session %+v", s)
+	}
+	drain(r)
+
+	p.conn.Close()
+	r.eventually("the loss", func() (string, bool) {
+		s = r.session("peer-1")
+		return f2s(s.Families), s.State != bgp.Established
+	})
+	if !strings.Contains(s.LastError, "connection was lost") || s.Families[0].Received != 0 {
+		t.Errorf("session %+v", s)
+	}
+	if !readable(r.SessionEvents()) {
+		t.Error("nobody was told")
+	}
+	changes, err := r.RIB(context.Background())
+	if err != nil || len(changes) != 2 || !changes[0].Paths[0].Stale {
+		t.Errorf("the RIB holds %+v, %v, want two stale paths", changes, err)
+	}
+
+	p = r.connect(r.fake(1)) // after GoBGP's five seconds
+	p.announce(t, "10.1.0.0/24", p.asn)
+	r.eventually("the session", func() (string, bool) {
+		s = r.session("peer-1")
+		return f2s(s.Families), s.State == bgp.Established
+	})
+	if s.Families[0].EndOfRIB || s.Families[1].EndOfRIB {
+		t.Errorf("End-of-RIB of the session before: %+v", s)
+	}
+	p.sendEndOfRIB(t, packet.RF_IPv4_UC)
+	p.sendEndOfRIB(t, packet.RF_IPv6_UC)
+	r.learns("10.1.0.0/24 127.0.1.1@peer-1") // told again: 10.2.0.0/24 is gone
+}
+
+func TestNewTimersWaitForTheEndOfTheSessionAndKeepItsGracefulRestart(t *testing.T) {
+	r := newRig(t, Options{})
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}}
+	r.apply(want)
+	p := r.connect(r.fake(1))
+	p.announce(t, "10.1.0.0/24", p.asn)
+	r.learns("10.1.0.0/24 127.0.1.1@peer-1")
+	want.Peers[0].ConnectRetry, want.Peers[0].HoldTime = 7*time.Second, 33*time.Second
+	r.apply(want)
+	r.stillAlive(p)
+
+	p.conn.Close()
+	r.eventually("the new timers", func() (string, bool) {
+		live, err := r.livePeers(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		timers := live[want.Peers[0].Address].GetTimers().GetConfig()
+		return timers.String(), timers.GetConnectRetry() == 7 && timers.GetHoldTime() == 33
+	})
+	changes, err := r.RIB(context.Background())
+	if err != nil || len(changes) != 1 || !changes[0].Paths[0].Stale {
+		t.Errorf("the RIB holds %+v, %v, want the path kept", changes, err)
+	}
+}
+
+func drain(r *rig) {
+	for _, c := range r.Queue().Take() {
+		r.rib[c.Prefix] = describeChange(c)
+	}
+	r.rib[advertise("10.1.0.0/24").Prefix] = "10.1.0.0/24 127.0.1.1@peer-1"
+	r.rib[advertise("10.2.0.0/24").Prefix] = "10.2.0.0/24 127.0.1.1@peer-1"
+	for readable(r.SessionEvents()) {
+	}
+}
+
+func readable(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestAPeerWithoutGracefulRestartCanStillMarkTheEndOfItsRIB(t *testing.T) {
+	r := newRig(t, Options{})
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}}
+	want.Peers[0].GracefulRestart = false
+	r.apply(want)
+	fake := r.fake(1)
+	fake.restart = false
+	p := r.connect(fake)
+	p.announce(t, "10.1.0.0/24", p.asn)
+	r.learns("10.1.0.0/24 127.0.1.1@peer-1")
+	s := r.session("peer-1")
+	if s.GracefulRestart || s.Families[0].EndOfRIB {
+		t.Errorf("session %+v", s)
+	}
+	p.sendEndOfRIB(t, packet.RF_IPv4_UC)
+	r.eventually("the marker", func() (string, bool) {
+		f := r.session("peer-1").Families
+		return f2s(f), f[0].EndOfRIB && !f[1].EndOfRIB
+	})
+	p.conn.Close() // no graceful restart: its paths go at once
+	r.learns()
+}
+
+func TestANotificationIsPutInWords(t *testing.T) {
+	r := newRig(t, Options{})
+	r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}})
+	p := r.connect(r.fake(1))
+	text := "moving to rack 7"
+	m := packet.NewBGPNotificationMessage(packet.BGP_ERROR_CEASE, packet.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN, append([]byte{byte(len(text))}, text...))
+	if err := p.send(m); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the reason", func() (string, bool) {
+		why := r.session("peer-1").LastError
+		return why, strings.Contains(why, "the peer sent") && strings.Contains(why, "administrative shutdown") && strings.Contains(why, text)
+	})
+}
+
+func TestAnOpenThatDoesNotFitSaysWhy(t *testing.T) {
+	r := newRig(t, Options{})
+	r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}})
+	fake := r.fake(1)
+	fake.asn = 64999
+	if _, err := fake.dial(); err == nil {
+		t.Fatal("the session came up with the wrong ASN")
+	}
+	r.eventually("the reason", func() (string, bool) {
+		why := r.session("peer-1").LastError
+		return why, strings.Contains(why, "we sent") && strings.Contains(why, "bad peer as")
+	})
+}
+
+func TestAPeerThatDoesNotAnswerSaysSo(t *testing.T) {
+	r := newRig(t, Options{})
+	p := r.peer(1)
+	p.Passive, p.Port = false, freePort(t)
+	r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{p}})
+	r.eventually("the refusal", func() (string, bool) {
+		why := r.session("peer-1").LastError
+		return why, strings.Contains(why, "connection refused")
+	})
+}
+
+func TestARestartingSpeakerSaysSoAndWaitsForItsPeers(t *testing.T) {
+	for _, restarting := range []bool{true, false} {
+		r := newRig(t, Options{Restarting: restarting})
+		want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}, Advertisements: []bgp.Advertisement{advertise("10.1.0.0/24", "peer-1", "peer-2")}}
+		r.apply(want)
+		one := r.connect(r.fake(1))
+		if got := restartFlag(one); got != restarting {
+			t.Errorf("restarting %t: the first peer was told %t", restarting, got)
+		}
+		if restarting {
+			one.sendEndOfRIB(t, packet.RF_IPv4_UC)
+			r.eventually("the first marker", func() (string, bool) {
+				f := r.session("peer-1").Families
+				return f2s(f), f[0].EndOfRIB
+			})
+			if got := one.says(); got != "" {
+				t.Errorf("announced before the last End-of-RIB: %s", got)
+			}
+			one.sendEndOfRIB(t, packet.RF_IPv6_UC)
+		}
+		r.hears(one, "10.1.0.0/24 via 192.0.2.1")
+		want.Peers = append(want.Peers, r.peer(2))
+		r.apply(want)
+		if restartFlag(r.connect(r.fake(2))) {
+			t.Error("a peer that was added later was told of a restart")
+		}
+	}
+}
+
+func restartFlag(p *fakePeer) bool {
+	for _, parameter := range p.open.OptParams {
+		for _, c := range parameter.(*packet.OptionParameterCapability).Capability {
+			if gr, ok := c.(*packet.CapGracefulRestart); ok {
+				return gr.Flags&0x8 != 0 && gr.Tuples[0].Flags&0x80 != 0
+			}
+		}
+	}
+	return false
+}
+
+func TestAFatalErrorOfGoBGPExitsWithStatusTwo(t *testing.T) {
+	var status int
+	l := newLogger(discard(), newSessionLog())
+	l.exit = func(s int) { status = s }
+	l.Fatal("failed to listen grpc port", log.Fields{"Err": os.ErrPermission})
+	if status != 2 {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+func TestOnlyWhatMattersIsLoggedAtInfo(t *testing.T) {
+	r := newRig(t, Options{})
+	r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}})
+	p := r.connect(r.fake(1))
+	p.announce(t, "10.1.0.0/24", p.asn)
+	r.learns("10.1.0.0/24 127.0.1.1@peer-1")
+	p.conn.Close()
+	var loud []string
+	r.eventually("the loss", func() (string, bool) {
+		loud = nil
+		for line := range strings.Lines(r.logged.String()) {
+			if !strings.Contains(line, "level=DEBUG") {
+				loud = append(loud, line)
+			}
+		}
+		all := strings.Join(loud, "")
+		return all, strings.Contains(all, "peer down")
+	})
+	if len(loud) != 2 || !strings.Contains(loud[0], `msg="peer up"`) {
+		t.Errorf("logged:\n%s", strings.Join(loud, ""))
+	}
+}

@@ -1,0 +1,122 @@
+package gobgp
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// sessionLog remembers of each session what GoBGP tells only once. Its keys are addresses of
+// peers without their zone.
+type sessionLog struct {
+	mu      sync.Mutex
+	records map[netip.Addr]*sessionRecord
+}
+
+type sessionRecord struct {
+	established bool
+	since       time.Time                // of the last change of established
+	endOfRIB    map[bgp.Family]time.Time // when it last came
+	lastDown    string                   // why the session last went down
+	lastAttempt string                   // why it has not come up since
+}
+
+func newSessionLog() *sessionLog {
+	return &sessionLog{records: map[netip.Addr]*sessionRecord{}}
+}
+
+// with changes the record of a peer.
+func (l *sessionLog) with(addr netip.Addr, change func(*sessionRecord)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.records[addr]
+	if r == nil {
+		r = &sessionRecord{endOfRIB: map[bgp.Family]time.Time{}}
+		l.records[addr] = r
+	}
+	change(r)
+}
+
+// changed notes whether the session is established and returns whether that is new.
+func (l *sessionLog) changed(addr netip.Addr, established bool) bool {
+	isNew := false
+	l.with(addr, func(r *sessionRecord) {
+		if isNew = r.established != established; isNew {
+			r.established, r.since = established, time.Now()
+		}
+	})
+	return isNew
+}
+
+func (l *sessionLog) endOfRIB(addr netip.Addr, family bgp.Family) {
+	l.with(addr, func(r *sessionRecord) { r.endOfRIB[family] = time.Now() })
+}
+
+func (l *sessionLog) attempt(addr netip.Addr, why string) {
+	l.with(addr, func(r *sessionRecord) { r.lastAttempt = why })
+}
+
+func (l *sessionLog) up(addr netip.Addr) {
+	l.with(addr, func(r *sessionRecord) { r.lastAttempt = "" })
+}
+
+// down notes GoBGP's reason. A NOTIFICATION, or an expired timer behind a graceful restart,
+// was said in more words just before.
+func (l *sessionLog) down(addr netip.Addr, reason string) {
+	l.with(addr, func(r *sessionRecord) {
+		r.lastDown = downReason(reason)
+		if r.lastAttempt != "" {
+			r.lastDown = r.lastAttempt
+		}
+		r.lastAttempt = ""
+	})
+}
+
+// downReason translates the reasons that GoBGP gives.
+func downReason(reason string) string {
+	switch reason {
+	case "dying":
+		return "reset by a change of its configuration"
+	case "admin-down":
+		return "shut down by an operator"
+	case "read-failed", "write-failed":
+		return "the connection was lost"
+	case "graceful-restart":
+		return "the connection was lost; its routes are kept for a graceful restart"
+	case "hold-timer-expired":
+		return "hold timer expired: nothing was heard from the peer"
+	case "hard-reset":
+		return "the peer sent NOTIFICATION Cease, hard reset"
+	}
+	return strings.ReplaceAll(reason, "-", " ")
+}
+
+// get returns a copy of what is known of a peer.
+func (l *sessionLog) get(addr netip.Addr) sessionRecord {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.records[addr.WithZone("")]
+	if r == nil {
+		return sessionRecord{}
+	}
+	c := *r
+	c.endOfRIB = make(map[bgp.Family]time.Time, len(r.endOfRIB))
+	for f, t := range r.endOfRIB {
+		c.endOfRIB[f] = t
+	}
+	return c
+}
+
+// keep forgets all peers but these.
+func (l *sessionLog) keep(peers map[netip.Addr]bgp.Peer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for addr := range l.records {
+		if _, ok := peers[addr]; !ok {
+			delete(l.records, addr)
+		}
+	}
+}

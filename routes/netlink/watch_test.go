@@ -1,0 +1,186 @@
+package netlink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/fairway-bgp/fairway/routes"
+)
+
+// watch starts Watch in the test's own namespace and returns its events. At the end of the
+// test Watch must have ended without error.
+func watch(t *testing.T, fib *FIB) <-chan Event {
+	t.Helper()
+	namespace, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	events := make(chan Event, 1000)
+	ended := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+			ended <- err
+			return
+		}
+		ended <- fib.Watch(ctx, func(e Event) { events <- e })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ended, namespace.Close()); err != nil {
+			t.Errorf("Watch: %v", err)
+		}
+		goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	})
+	if first := next(t, events); !first.Resync {
+		t.Fatalf("the first event is %+v, want Resync", first)
+	}
+	return events
+}
+
+func next(t *testing.T, events <-chan Event) Event {
+	t.Helper()
+	select {
+	case e := <-events:
+		return e
+	case <-time.After(10 * time.Second):
+		t.Fatal("no event within 10 s")
+		return Event{}
+	}
+}
+
+// mustTell reads events up to the first that is about routes: it must be about key alone.
+func mustTell(t *testing.T, events <-chan Event, key routes.Key) {
+	t.Helper()
+	var told []routes.Key
+	for len(told) == 0 {
+		told = next(t, events).Routes
+	}
+	if !slices.Equal(told, []routes.Key{key}) {
+		t.Fatalf("told of %v, want only %v", told, key)
+	}
+}
+
+func TestWatchTellsOfOthersChangesToOurRoutesAlone(t *testing.T) {
+	fib := inNamespace(t)
+	events := watch(t, fib)
+	v4, v6 := route(t, "10.1.0.0/24", "10.0.1.2@one"), route(t, "fd10::/64", "fd00:1::2@one", "fd00:2::2@two")
+
+	apply(t, fib, add(v4), add(v6), replace(v4), del(v6), add(v6))
+	ip(t, "route add 10.200.0.0/24 via 10.0.1.2 proto static\nroute del 10.200.0.0/24")
+	ip(t, "route del 10.1.0.0/24 proto 219")
+	mustTell(t, events, v4.Key)
+
+	apply(t, fib, add(v4))
+	ip(t, "route replace 10.1.0.0/24 via 10.0.1.9 metric 2048 proto static")
+	mustTell(t, events, v4.Key)
+
+	ip(t, "-6 route replace fd10::/64 via fd00:1::9 metric 2048 proto static")
+	mustTell(t, events, v6.Key)
+}
+
+func TestWatchTellsOfLinksAndAddresses(t *testing.T) {
+	fib := inNamespace(t)
+	events := watch(t, fib)
+	for _, change := range []string{
+		"addr add 10.0.3.1/24 dev one", "addr del 10.0.3.1/24 dev one",
+		"addr add fd00:3::1/64 dev one nodad", "link set two down", "link add three type bridge", "link del three",
+	} {
+		// What is left of the change before comes before news of this route.
+		ip(t, "route add 10.201.0.0/24 via 10.0.1.2 proto 219")
+		for len(next(t, events).Routes) == 0 {
+			t.Logf("still about the host, before %s", change)
+		}
+		ip(t, "route del 10.201.0.0/24 proto 219")
+		for len(next(t, events).Routes) == 0 {
+			t.Logf("still about the host, before %s", change)
+		}
+		ip(t, change)
+		for !next(t, events).Host {
+			t.Logf("not about the host, after %s", change)
+		}
+	}
+}
+
+func TestOneBurstIsOneEvent(t *testing.T) {
+	w := &watcher{protocol: DefaultProtocol, self: 1, in: make([]byte, datagram)}
+	if !w.drain(script(routeNews(1, 0), routeNews(1, 0), linkNews(), routeNews(2, 0), unix.EAGAIN)) {
+		t.Fatal("nothing to tell")
+	}
+	got := w.take()
+	if got.Resync || !got.Host || fmt.Sprint(got.Routes) != "[{254 10.0.1.0/24 2048} {254 10.0.2.0/24 2048}]" {
+		t.Errorf("got %+v", got)
+	}
+	if w.drain(script(unix.EINTR, routeNews(3, w.self), unix.EAGAIN)) {
+		t.Errorf("told of our own change: %+v", w.take())
+	}
+}
+
+func TestLostOrUnreadableMessagesMeanResync(t *testing.T) {
+	flood := make([]any, maxKeys+1)
+	for i := range flood {
+		flood[i] = routeNews(byte(i), 0)
+	}
+	for name, steps := range map[string][]any{
+		"overflow":   {linkNews(), unix.ENOBUFS, unix.EAGAIN},
+		"cut header": {[]byte{1, 2, 3}, unix.EAGAIN},
+		"cut route":  {routeNews(1, 0)[:20], unix.EAGAIN},
+	} {
+		w := &watcher{protocol: DefaultProtocol, self: 1, in: make([]byte, datagram)}
+		if !w.drain(script(steps...)) || !w.take().Resync {
+			t.Errorf("%s: not told to resync", name)
+		}
+	}
+	w := &watcher{protocol: DefaultProtocol, self: 1, in: make([]byte, datagram)}
+	if !w.drain(script(flood...)) || len(w.pending.Routes) > maxKeys {
+		t.Errorf("a flood is not told of in parts: %d pending", len(w.pending.Routes))
+	}
+	w.pending.Routes = make([]routes.Key, maxKeys+1)
+	for i := range w.pending.Routes {
+		w.pending.Routes[i] = routes.Key{Metric: uint32(i), Prefix: netip.MustParsePrefix("10.0.0.0/8")}
+	}
+	if got := w.take(); !got.Resync || got.Routes != nil {
+		t.Errorf("too many keys: got %+v", got)
+	}
+	if w.drain(script(unix.EBADF)); !errors.Is(w.broken, unix.EBADF) {
+		t.Errorf("a dead socket goes unnoticed: %v", w.broken)
+	}
+}
+
+// script returns a receive that gives the steps one by one: a datagram or an errno.
+func script(steps ...any) func([]byte) (int, error) {
+	return func(b []byte) (int, error) {
+		if len(steps) == 0 {
+			return 0, unix.EAGAIN
+		}
+		step := steps[0]
+		steps = steps[1:]
+		if errno, ok := step.(unix.Errno); ok {
+			return 0, errno
+		}
+		return copy(b, step.([]byte)), nil
+	}
+}
+
+func linkNews() []byte {
+	return finish(append(appendHeader(nil, unix.RTM_NEWLINK, 0, 0), make([]byte, unix.SizeofIfInfomsg)...), 0)
+}
+
+// routeNews says that a route of ours, 10.0.n.0/24, was deleted at the request of port.
+func routeNews(n byte, port uint32) []byte {
+	key := routes.Key{Table: routes.MainTable, Metric: 2048, Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, n, 0}), 24)}
+	b := appendHeader(nil, unix.RTM_DELROUTE, 0, 0)
+	native.PutUint32(b[12:], port)
+	return finish(appendRtMsg(b, key, DefaultProtocol, 0, unix.RTN_UNICAST), 0)
+}

@@ -1,0 +1,73 @@
+// Package routes keeps the kernel's table equal to what is wanted of it: the words, the
+// pure difference between wanted and present, and [Table], which carries it out.
+//
+// A route is ours when it bears our protocol number in the kernel; nothing else is ever
+// changed, and a route of ours that is wanted is never absent on the way to its new form.
+package routes
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Key is what the kernel tells routes apart by, as far as Fairway sets it (TOS is always 0).
+type Key struct {
+	Table  uint32 // 254: main
+	Prefix netip.Prefix
+	Metric uint32 // never 0: in IPv6 the kernel would make it 1024
+}
+
+// Kind is what the kernel does with a packet that a route matches.
+type Kind uint8
+
+// The kinds of routes Fairway installs.
+const (
+	Unicast     Kind = iota // forward to one of the next hops
+	Unreachable             // answer with ICMP unreachable; no next hops
+
+	// Other is anything else that bears our number in the kernel (blackhole, prohibit, ...).
+	// Fairway never wants one; it is ours to replace or delete.
+	Other Kind = 255
+)
+
+// MainTable is the number of the kernel's main routing table.
+const MainTable = 254
+
+// NextHop is one way out of the node.
+type NextHop struct {
+	Gateway netip.Addr // without zone; the zero Addr: the destination is on the link itself
+	Link    int        // interface index
+	Weight  uint8      // 1 to 255 in IPv4 terms (the kernel's hops+1); 0 counts as 1
+}
+
+// Route is one route as it is wanted, or as the kernel holds it. Two routes are equal when
+// their Normalize'd forms are.
+type Route struct {
+	Key
+	Kind     Kind
+	NextHops []NextHop
+}
+
+// String renders the route much as ip-route(8) does.
+func (r Route) String() string {
+	var b strings.Builder
+	switch r.Kind {
+	case Unreachable:
+		b.WriteString("unreachable ")
+	case Other:
+		b.WriteString("other ")
+	}
+	b.WriteString(r.Prefix.String())
+	for _, nh := range r.NextHops {
+		if nh.Gateway.IsValid() {
+			fmt.Fprintf(&b, " via %s", nh.Gateway)
+		}
+		fmt.Fprintf(&b, " link %d", nh.Link)
+		if nh.Weight > 1 {
+			fmt.Fprintf(&b, " weight %d", nh.Weight)
+		}
+	}
+	fmt.Fprintf(&b, " metric %d table %d", r.Metric, r.Table)
+	return b.String()
+}
