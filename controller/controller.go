@@ -1,0 +1,55 @@
+// Package controller is the loop that ties Fairway together: what a [Source] says becomes a
+// plan, the plan becomes the state of a [Speaker], and what the speaker learns becomes
+// routes in the kernel.
+//
+// It keeps two promises. One goroutine changes the speaker ([Loop]) and one changes the
+// kernel ([Forwarder]). And nothing of an earlier process is deleted from the kernel until
+// the picture is complete, which only this package decides.
+package controller
+
+import (
+	"context"
+
+	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/plan"
+	"github.com/fairway-bgp/fairway/controller/report"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+// Source is where the configuration comes from.
+type Source interface {
+	// Changed is readable when Snapshot may return something new.
+	Changed() <-chan struct{}
+	// Snapshot returns the newest complete snapshot, nil until there was one, and the state
+	// of the source. An unreadable source keeps its last snapshot.
+	Snapshot() (*snapshot.Snapshot, report.Source)
+}
+
+// Host knows the facts of this node.
+type Host interface {
+	// Changed is readable when Local may return something new.
+	Changed() <-chan struct{}
+	Local() (plan.Local, error)
+}
+
+// Speaker speaks BGP.
+type Speaker interface {
+	// Apply makes the speaker hold exactly want, and goes on past what fails.
+	Apply(ctx context.Context, want bgp.Desired) error
+	Sessions(ctx context.Context) ([]bgp.Session, error)
+	// SessionEvents is readable after a session changed its state.
+	SessionEvents() <-chan struct{}
+}
+
+// RIB is what the speaker has learned.
+type RIB interface {
+	// Queue holds what changed since it was last taken.
+	Queue() *bgp.RIBQueue
+	// RIB returns all learned prefixes with their best paths, or an error, never a part.
+	RIB(ctx context.Context) ([]bgp.RIBChange, error)
+}
+
+// Reporter shows reports to somebody. Report never blocks.
+type Reporter interface {
+	Report(r *report.Report)
+}

@@ -1,0 +1,106 @@
+package dir
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+// Problem is something in a file that is not used as it stands, and why.
+type Problem struct {
+	File    string
+	Line    int // from 1; 0 when the whole file is meant
+	Message string
+	// Broken reports whether the file says something that cannot be understood. Then all
+	// of its last good copy stays in use, where there is one.
+	Broken bool
+	// Ignored reports whether it is merely something that means nothing to Fairway.
+	Ignored bool
+}
+
+// String returns "file:line: message".
+func (p Problem) String() string {
+	if p.Line == 0 {
+		return p.File + ": " + p.Message
+	}
+	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message)
+}
+
+// Parse reads manifests, by file name, with the defaults of the API set: a pure function.
+// What cannot be used is left out and named, in the order of files and lines. An object
+// that stands in several files counts as it is in the first, by name.
+func Parse(files map[string][]byte) (*snapshot.Snapshot, []Problem) {
+	var objects []object
+	var problems []Problem
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		found, bad := parseFile(name, files[name])
+		objects, problems = append(objects, found...), append(problems, bad...)
+	}
+	snap, twice := assemble(objects)
+	return snap, sorted(append(problems, twice...))
+}
+
+func sorted(problems []Problem) []Problem {
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	return problems
+}
+
+// assemble makes a snapshot of objects. Of those with the same kind and name the first counts.
+func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
+	snap := &snapshot.Snapshot{
+		Nodes:          map[string]*snapshot.Node{},
+		Services:       map[string]*snapshot.Service{},
+		Speakers:       map[string]*v1alpha1.BGPSpeaker{},
+		Peers:          map[string]*v1alpha1.BGPPeer{},
+		Advertisements: map[string]*v1alpha1.BGPAdvertisement{},
+		Passwords:      map[string]snapshot.Password{},
+	}
+	var problems []Problem
+	first := map[string]object{}
+	for _, o := range objects {
+		if earlier, twice := first[o.String()]; twice {
+			problems = append(problems, Problem{File: o.file, Line: o.line,
+				Message: fmt.Sprintf("%s stands in %s:%d already, which counts; remove one of the two", o, earlier.file, earlier.line)})
+			continue
+		}
+		first[o.String()] = o
+		put(snap, o)
+	}
+	slices.SortFunc(snap.ServiceCIDRs, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	snap.ServiceCIDRs = slices.Compact(snap.ServiceCIDRs)
+	return snap, problems
+}
+
+func put(snap *snapshot.Snapshot, o object) {
+	switch v := o.value.(type) {
+	case *corev1.Node:
+		snap.Nodes[o.key] = snapshot.NodeFrom(v)
+	case *corev1.Service:
+		if service := snapshot.ServiceFrom(v); service != nil {
+			snap.Services[o.key] = service
+		}
+	case *corev1.Secret:
+		snap.Passwords[o.key] = snapshot.PasswordFrom(v)
+	case *networkingv1.ServiceCIDR:
+		snap.ServiceCIDRs = append(snap.ServiceCIDRs, snapshot.ServiceCIDRsFrom(v)...)
+	case *v1alpha1.BGPSpeaker:
+		snap.Speakers[o.key] = v
+	case *v1alpha1.BGPPeer:
+		snap.Peers[o.key] = v
+	case *v1alpha1.BGPAdvertisement:
+		snap.Advertisements[o.key] = v
+	}
+}

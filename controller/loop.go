@@ -1,0 +1,259 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/plan"
+	"github.com/fairway-bgp/fairway/controller/report"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+const (
+	// settlePeriod is how often sessions are looked at until the picture is complete:
+	// End-of-RIB comes without an event.
+	settlePeriod = 250 * time.Millisecond
+	// countPeriod is how often the counters are read once it is.
+	countPeriod = 5 * time.Second
+	// retryMax bounds the doubling wait before a plan that could not be applied is tried again.
+	retryMin, retryMax = time.Second, 30 * time.Second
+)
+
+// Options are what a Loop works with.
+type Options struct {
+	Node      string
+	Version   string
+	Source    Source
+	Host      Host
+	Speaker   Speaker
+	Forwarder *Forwarder
+	Reporters []Reporter
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// Loop makes plans and has the speaker hold them. It is the only one that changes the speaker.
+type Loop struct {
+	Options
+
+	snap    *snapshot.Snapshot
+	source  report.Source
+	local   plan.Local
+	plan    *plan.Plan // nil until the first
+	applied error      // what the last Apply said
+	hostErr error
+	retry   time.Duration // 0: nothing to try again
+
+	completeness completeness
+	complete     bool
+	noted        map[string]slog.Level // what the log has said of the plan
+}
+
+// NewLoop returns a Loop that has done nothing yet.
+func NewLoop(o Options) *Loop {
+	return &Loop{Options: o, noted: map[string]slog.Level{}}
+}
+
+// Run plans, applies and reports until ctx ends. It leaves the speaker as it is: leaving is
+// not cleaning. An error means that the agent cannot work on this node as it was started.
+func (l *Loop) Run(ctx context.Context) error {
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	retry := time.NewTimer(time.Hour)
+	defer retry.Stop()
+	for {
+		replan := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.Source.Changed():
+			replan = true
+		case <-l.Host.Changed():
+			replan = true
+		case <-retry.C:
+			replan = true
+		case <-l.Speaker.SessionEvents():
+		case <-l.Forwarder.Changed():
+		case <-tick.C:
+			tick.Reset(l.period())
+		}
+		if replan || l.plan == nil {
+			if err := l.replan(ctx); err != nil {
+				return err
+			}
+			if l.retry > 0 {
+				retry.Reset(l.retry)
+			}
+		}
+		l.report(ctx)
+	}
+}
+
+func (l *Loop) period() time.Duration {
+	if l.complete {
+		return countPeriod
+	}
+	return settlePeriod
+}
+
+// replan reads everything again, makes a plan of it and applies it.
+func (l *Loop) replan(ctx context.Context) error {
+	l.snap, l.source = l.Source.Snapshot()
+	if l.snap == nil {
+		return nil
+	}
+	l.readHost()
+	if l.plan == nil && l.snap.Nodes[l.Node] == nil {
+		return l.noSuchNode()
+	}
+	first := l.plan == nil
+	var accepted plan.Accepted
+	if !first {
+		accepted = l.plan.Accepted
+	}
+	l.plan = plan.Build(l.snap, l.local, accepted)
+	l.noteProblems()
+	l.applied = l.Speaker.Apply(ctx, l.plan.Desired)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if first && errors.Is(l.applied, bgp.ErrNotStarted) {
+		return l.applied
+	}
+	l.backOff()
+	return nil
+}
+
+// readHost refreshes the facts of the host; what cannot be read keeps its last value.
+func (l *Loop) readHost() {
+	local, err := l.Host.Local()
+	if err != nil {
+		if l.hostErr == nil {
+			l.Log.Error("host facts cannot be read, the last known ones are kept", "error", err)
+		}
+		l.hostErr = err
+		return
+	}
+	local.NodeName = l.Node
+	l.local, l.hostErr = local, nil
+}
+
+func (l *Loop) noSuchNode() error {
+	names := slices.Sorted(maps.Keys(l.snap.Nodes))
+	found := "there are no Nodes"
+	if len(names) > 0 {
+		found = "there are " + strings.Join(names[:min(len(names), 5)], ", ")
+		if len(names) > 5 {
+			found += fmt.Sprintf(" and %d more", len(names)-5)
+		}
+	}
+	return fmt.Errorf("the Node %q does not exist (%s): set --node-name to the name of this machine's Node", l.Node, found)
+}
+
+// backOff sets when to try again after an Apply that failed in part.
+func (l *Loop) backOff() {
+	switch {
+	case l.applied == nil && l.hostErr == nil:
+		l.retry = 0
+	case l.retry == 0:
+		l.retry = retryMin
+	default:
+		l.retry = min(2*l.retry, retryMax)
+	}
+}
+
+// noteProblems logs what the plan leaves out, once per change.
+func (l *Loop) noteProblems() {
+	now := map[string]slog.Level{}
+	for _, v := range l.plan.Verdicts {
+		if !v.Accepted {
+			now[fmt.Sprintf("%s: %s: %s", v.Object, v.Reason, v.Message)] = slog.LevelWarn
+		}
+	}
+	for _, r := range l.plan.Refusals {
+		now[fmt.Sprintf("%s: %s %s: %s", r.Object, r.Subject, r.Reason, r.Message)] = slog.LevelWarn
+	}
+	for _, text := range slices.Sorted(maps.Keys(now)) {
+		if _, said := l.noted[text]; !said {
+			l.Log.Warn("not done", "what", text)
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(l.noted)) {
+		if _, still := now[text]; !still {
+			l.Log.Info("mended", "what", text)
+		}
+	}
+	l.noted = now
+}
+
+// report looks at the sessions, decides whether the picture is complete, and tells everyone.
+func (l *Loop) report(ctx context.Context) {
+	_, l.source = l.Source.Snapshot()
+	r := &report.Report{Node: l.Node, Version: l.Version, Time: l.Now(), Source: l.source}
+	if l.plan != nil {
+		l.fill(ctx, r)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	for _, reporter := range l.Reporters {
+		reporter.Report(r)
+	}
+}
+
+func (l *Loop) fill(ctx context.Context, r *report.Report) {
+	sessions, err := l.Speaker.Sessions(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.Log.Error("sessions cannot be read", "error", err)
+		}
+		return
+	}
+	sweep := time.Duration(l.plan.StaleSweepSeconds) * time.Second
+	l.complete = l.completeness.observe(r.Time, l.plan.Desired, sessions, sweep)
+	l.Forwarder.Set(l.plan.Importer, l.complete)
+	l.Forwarder.fill(r)
+	r.Complete = l.complete
+	r.Speaker = l.speakerReport()
+	r.Sessions = l.sessionReports(sessions)
+	for _, refusal := range l.plan.Refusals {
+		r.Problems = append(r.Problems, report.Problem{
+			Kind: refusal.Object.Kind, Name: refusal.Object.Name, Subject: refusal.Subject, Reason: refusal.Reason, Message: refusal.Message,
+		})
+	}
+	for _, v := range l.plan.Verdicts {
+		r.Verdicts = append(r.Verdicts, report.Verdict{
+			Kind: v.Object.Kind, Name: v.Object.Name, Generation: v.Generation, Accepted: v.Accepted, Reason: v.Reason, Message: v.Message,
+		})
+	}
+}
+
+func (l *Loop) speakerReport() report.Speaker {
+	s := report.Speaker{Name: l.plan.Speaker}
+	if err := errors.Join(l.applied, l.hostErr); err != nil {
+		s.Error = err.Error()
+	}
+	if c := l.plan.Desired.Config; c != nil && !errors.Is(l.applied, bgp.ErrNotStarted) {
+		s.Running, s.Config = true, *c
+	}
+	return s
+}
+
+func (l *Loop) sessionReports(sessions []bgp.Session) []report.Session {
+	object := map[string]string{}
+	for _, p := range l.plan.Desired.Peers {
+		object[p.Name] = plan.PeerObject(p)
+	}
+	out := make([]report.Session, 0, len(sessions))
+	for _, s := range sessions {
+		out = append(out, report.Session{Session: s, Object: object[s.Peer]})
+	}
+	return out
+}

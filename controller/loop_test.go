@@ -1,0 +1,486 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/plan"
+	"github.com/fairway-bgp/fairway/controller/report"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+	"github.com/fairway-bgp/fairway/routes"
+)
+
+// world simulates all that is outside the loop: a source, a host, a speaker with one peer,
+// and a kernel.
+type world struct {
+	mu sync.Mutex
+
+	snap        *snapshot.Snapshot
+	sourceError string
+	changed     chan struct{}
+	hostError   error
+
+	desired  bgp.Desired
+	applies  int
+	applyErr error
+	session  bgp.Session
+	events   chan struct{}
+	rib      map[netip.Prefix]bgp.RIBChange
+	ribErr   error
+	queue    *bgp.RIBQueue
+
+	kernel map[routes.Key]routes.Route
+	last   *report.Report
+	log    strings.Builder
+	runErr error
+	stop   func()
+}
+
+func newWorld() *world {
+	asn, peerASN := int64(64512), int64(65001)
+	speaker := &v1alpha1.BGPSpeaker{
+		ObjectMeta: metav1.ObjectMeta{Name: "default"},
+		Spec:       v1alpha1.BGPSpeakerSpec{LocalASN: &asn, Topology: v1alpha1.Topology{Type: v1alpha1.TopologyNone}, Cluster: v1alpha1.ClusterNetworks{PodCIDRs: []string{"10.244.0.0/16"}}},
+	}
+	peer := &v1alpha1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "tor"}, Spec: v1alpha1.BGPPeerSpec{Address: "192.0.2.1", ASN: &peerASN}}
+	v1alpha1.SetDefaultsBGPSpeaker(speaker)
+	v1alpha1.SetDefaultsBGPPeer(peer)
+	return &world{
+		snap: &snapshot.Snapshot{
+			Nodes: map[string]*snapshot.Node{"node-1": {
+				Name: "node-1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.11")}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.1.0/24")},
+			}},
+			Speakers: map[string]*v1alpha1.BGPSpeaker{"default": speaker},
+			Peers:    map[string]*v1alpha1.BGPPeer{"tor": peer},
+		},
+		changed: make(chan struct{}, 1),
+		session: bgp.Session{Peer: "tor/192.0.2.1", State: bgp.Active, GracefulRestart: true},
+		events:  make(chan struct{}, 1),
+		rib:     map[netip.Prefix]bgp.RIBChange{},
+		queue:   bgp.NewRIBQueue(),
+		kernel:  map[routes.Key]routes.Route{},
+	}
+}
+
+func (w *world) Changed() <-chan struct{} { return w.changed }
+
+func (w *world) Snapshot() (*snapshot.Snapshot, report.Source) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.snap, report.Source{Synced: w.snap != nil, Error: w.sourceError}
+}
+
+func (w *world) Apply(_ context.Context, want bgp.Desired) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.desired = want
+	w.applies++
+	return w.applyErr
+}
+
+func (w *world) Sessions(context.Context) ([]bgp.Session, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.desired.Peers) == 0 {
+		return nil, nil
+	}
+	return []bgp.Session{w.session}, nil
+}
+
+func (w *world) SessionEvents() <-chan struct{} { return w.events }
+func (w *world) Queue() *bgp.RIBQueue           { return w.queue }
+
+func (w *world) RIB(context.Context) ([]bgp.RIBChange, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []bgp.RIBChange
+	for _, c := range w.rib {
+		out = append(out, c)
+	}
+	return out, w.ribErr
+}
+
+func (w *world) Dump(context.Context) ([]routes.Route, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []routes.Route
+	for _, r := range w.kernel {
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func (w *world) applyRoutes(ops []routes.Op) []error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, op := range ops {
+		if op.Verb == routes.Delete {
+			delete(w.kernel, op.Route.Key)
+			continue
+		}
+		w.kernel[op.Route.Key] = op.Route
+	}
+	return make([]error, len(ops))
+}
+
+func (w *world) Report(r *report.Report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = r
+}
+
+func (w *world) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(p)
+}
+
+// fib and host are the two interfaces whose method names collide with the others.
+type fib struct{ *world }
+
+func (f fib) Apply(_ context.Context, ops []routes.Op) []error { return f.applyRoutes(ops) }
+
+type host struct {
+	*world
+	changed chan struct{}
+}
+
+func (h host) Changed() <-chan struct{} { return h.changed }
+
+func (h host) Local() (plan.Local, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return plan.Local{Networks: []plan.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Addr: netip.MustParseAddr("192.0.2.11"), Link: 2}}}, h.hostError
+}
+
+// learn has the peer announce prefixes, withdraw has it take them back.
+func (w *world) learn(prefix string) {
+	p := netip.MustParsePrefix(prefix)
+	c := bgp.RIBChange{Prefix: p, Paths: []bgp.Path{{Peer: "tor/192.0.2.1", NextHop: netip.MustParseAddr("192.0.2.1")}}}
+	w.mu.Lock()
+	w.rib[p] = c
+	w.mu.Unlock()
+	w.queue.Put(c)
+}
+
+func (w *world) withdraw(prefix string) {
+	p := netip.MustParsePrefix(prefix)
+	w.mu.Lock()
+	delete(w.rib, p)
+	w.mu.Unlock()
+	w.queue.Put(bgp.RIBChange{Prefix: p})
+}
+
+func (w *world) setSession(state bgp.SessionState, endOfRIB bool) {
+	w.mu.Lock()
+	w.session.State = state
+	w.session.Families = []bgp.FamilySession{{Family: bgp.IPv4Unicast, EndOfRIB: endOfRIB}}
+	w.mu.Unlock()
+	signal(w.events)
+}
+
+// inherit puts a route of an earlier process into the kernel.
+func (w *world) inherit(prefix string) {
+	r := routes.Route{
+		Key:      routes.Key{Table: 254, Prefix: netip.MustParsePrefix(prefix), Metric: 2048},
+		NextHops: []routes.NextHop{{Gateway: netip.MustParseAddr("192.0.2.1"), Link: 2, Weight: 1}},
+	}
+	w.kernel[r.Key] = r
+}
+
+// prefixes returns what the kernel holds.
+func (w *world) prefixes() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for key := range w.kernel {
+		out = append(out, key.Prefix.String())
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
+}
+
+// change edits the configuration as a source would: a new snapshot each time.
+func (w *world) change(edit func(*snapshot.Snapshot)) {
+	w.mu.Lock()
+	next := *w.snap
+	edit(&next)
+	w.snap = &next
+	w.mu.Unlock()
+	signal(w.changed)
+}
+
+// inWorld tells a story in a new world with a clock that leaps. The agent runs from start on.
+func inWorld(t *testing.T, story func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		story(t, w)
+		w.stop()
+	})
+}
+
+// start runs the loop and the forwarder.
+func (w *world) start(t *testing.T) {
+	log := slog.New(slog.NewTextHandler(w, nil))
+	forwarder := NewForwarder(w, routes.NewTable(fib{w}), nil, log)
+	loop := NewLoop(Options{
+		Node: "node-1", Source: w, Host: host{w, make(chan struct{}, 1)}, Speaker: w,
+		Forwarder: forwarder, Reporters: []Reporter{w}, Log: log, Now: time.Now,
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		if err := loop.Run(ctx); err != nil {
+			w.mu.Lock()
+			w.runErr = err
+			w.mu.Unlock()
+		}
+	})
+	tasks.Go(func() {
+		if err := forwarder.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	w.stop = func() {
+		cancel()
+		tasks.Wait()
+	}
+}
+
+// pass lets time pass, and everything that is due in it happen.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func (w *world) expect(t *testing.T, want string) {
+	t.Helper()
+	if got := w.prefixes(); got != want {
+		t.Errorf("the kernel holds %q, want %q", got, want)
+	}
+}
+
+func TestRoutesOfAnEarlierProcessStayUntilEndOfRIB(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.inherit("10.244.2.0/24")
+		w.inherit("10.244.3.0/24")
+		w.start(t)
+		pass(10 * time.Second)
+		w.expect(t, "10.244.2.0/24 10.244.3.0/24")
+		w.setSession(bgp.Established, false)
+		w.learn("10.244.2.0/24")
+		w.learn("10.244.4.0/24") // additions never wait
+		pass(10 * time.Second)
+		w.expect(t, "10.244.2.0/24 10.244.3.0/24 10.244.4.0/24")
+		w.setSession(bgp.Established, true)
+		pass(time.Second)
+		w.expect(t, "10.244.2.0/24 10.244.4.0/24")
+	})
+}
+
+func TestRoutesOfAnEarlierProcessGoAfterTheSweepTime(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.inherit("10.244.3.0/24")
+		w.start(t)
+		pass(119 * time.Second)
+		w.expect(t, "10.244.3.0/24")
+		pass(2 * time.Second)
+		w.expect(t, "")
+	})
+}
+
+func TestWithdrawalByALivePeerDoesNotWait(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		w.setSession(bgp.Established, false)
+		w.learn("10.244.2.0/24")
+		pass(time.Second)
+		w.expect(t, "10.244.2.0/24")
+		w.withdraw("10.244.2.0/24")
+		pass(time.Second)
+		w.expect(t, "")
+	})
+}
+
+func TestNothingIsTouchedBeforeTheSourceHasSynced(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		snap := w.snap
+		w.snap, w.sourceError = nil, "the API server is away"
+		w.inherit("10.244.3.0/24")
+		w.start(t)
+		pass(time.Hour)
+		w.expect(t, "10.244.3.0/24")
+		if w.applies != 0 || w.last == nil || w.last.Source.Synced || w.last.Source.Error == "" {
+			t.Errorf("applied %d times, report %+v", w.applies, w.last)
+		}
+		w.mu.Lock()
+		w.snap, w.sourceError = snap, ""
+		w.mu.Unlock()
+		signal(w.changed)
+		pass(time.Second)
+		if w.applies == 0 || !w.last.Source.Synced {
+			t.Error("the agent did not begin when the source came")
+		}
+	})
+}
+
+func TestARIBThatCannotBeReadIsNotEmpty(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.ribErr = errors.New("half of it")
+		w.inherit("10.244.3.0/24")
+		w.start(t)
+		pass(10 * time.Minute)
+		w.expect(t, "10.244.3.0/24")
+		w.mu.Lock()
+		w.ribErr = nil
+		w.mu.Unlock()
+		pass(10 * time.Second)
+		w.expect(t, "")
+		if n := strings.Count(w.log.String(), "half of it"); n != 1 {
+			t.Errorf("the log tells %d times of an error that stayed the same:\n%s", n, w.log.String())
+		}
+	})
+}
+
+func TestASpeakerThatIsTakenAwayLeavesNoRoutes(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		w.setSession(bgp.Established, true)
+		w.learn("10.244.2.0/24")
+		pass(time.Second)
+		w.expect(t, "10.244.2.0/24")
+		w.change(func(s *snapshot.Snapshot) { s.Speakers = nil })
+		w.withdraw("10.244.2.0/24") // as a speaker that stops does
+		pass(time.Second)
+		w.expect(t, "")
+	})
+}
+
+func TestAnotherTableMovesTheRoutes(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		w.setSession(bgp.Established, true)
+		w.learn("10.244.2.0/24")
+		pass(time.Second)
+		w.change(func(s *snapshot.Snapshot) {
+			speaker := s.Speakers["default"].DeepCopy()
+			*speaker.Spec.Kernel.Table = 100
+			s.Speakers = map[string]*v1alpha1.BGPSpeaker{"default": speaker}
+		})
+		pass(time.Second)
+		for key := range w.kernel {
+			if key.Table != 100 {
+				t.Errorf("the kernel holds %v", key)
+			}
+		}
+		w.expect(t, "10.244.2.0/24")
+	})
+}
+
+func TestAFailedApplyIsTriedAgainWithBackOff(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.applyErr = errors.New("no")
+		w.start(t)
+		pass(8 * time.Second) // at 0, 1, 3 and 7 seconds
+		if w.applies != 4 {
+			t.Errorf("applied %d times, want 4", w.applies)
+		}
+		w.mu.Lock()
+		w.applyErr = nil
+		w.mu.Unlock()
+		pass(10 * time.Second)
+		applies := w.applies
+		pass(time.Hour)
+		if w.applies != applies {
+			t.Errorf("applied %d times more without a reason", w.applies-applies)
+		}
+	})
+}
+
+func TestASpeakerThatCannotStartEndsTheAgent(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.applyErr = fmt.Errorf("port 179: %w", bgp.ErrNotStarted)
+		w.start(t)
+		pass(time.Second)
+		if !errors.Is(w.runErr, bgp.ErrNotStarted) {
+			t.Errorf("the loop ended with %v", w.runErr)
+		}
+	})
+}
+
+func TestANodeThatDoesNotExistEndsTheAgentAtStart(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.snap.Nodes = map[string]*snapshot.Node{"other": {Name: "other"}}
+		w.start(t)
+		pass(time.Second)
+		if w.runErr == nil || !strings.Contains(w.runErr.Error(), `the Node "node-1" does not exist (there are other)`) {
+			t.Errorf("the loop ended with %v", w.runErr)
+		}
+	})
+}
+
+func TestANodeThatGoesLaterWithdrawsEverything(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		pass(time.Second)
+		if w.desired.Config == nil {
+			t.Fatal("the speaker was not started")
+		}
+		w.change(func(s *snapshot.Snapshot) { s.Nodes = nil })
+		pass(time.Second)
+		if w.desired.Config != nil || w.runErr != nil {
+			t.Errorf("the speaker still holds %+v; the loop ended with %v", w.desired, w.runErr)
+		}
+	})
+}
+
+func TestHostFactsThatCannotBeReadKeepTheLast(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		pass(time.Second)
+		w.mu.Lock()
+		w.hostError = errors.New("no")
+		w.mu.Unlock()
+		w.change(func(*snapshot.Snapshot) {})
+		pass(time.Second)
+		if len(w.desired.Peers) != 1 || !w.desired.Peers[0].NextHops.IPv4.IsValid() {
+			t.Errorf("the plan lost what the host was: %+v", w.desired.Peers)
+		}
+		if !strings.Contains(w.last.Speaker.Error, "no") {
+			t.Errorf("the report does not tell: %+v", w.last.Speaker)
+		}
+	})
+}
+
+func TestProblemsAreLoggedOncePerChange(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		bad := &v1alpha1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "bad"}}
+		v1alpha1.SetDefaultsBGPPeer(bad)
+		w.snap.Peers["bad"] = bad
+		w.start(t)
+		for range 5 {
+			w.change(func(*snapshot.Snapshot) {})
+			pass(time.Second)
+		}
+		w.change(func(s *snapshot.Snapshot) { s.Peers = map[string]*v1alpha1.BGPPeer{"tor": s.Peers["tor"]} })
+		pass(time.Second)
+		log := w.log.String()
+		if strings.Count(log, `msg="not done"`) != 1 || strings.Count(log, "msg=mended") != 1 {
+			t.Errorf("the log is\n%s", log)
+		}
+	})
+}

@@ -1,0 +1,128 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+// The timers of mesh sessions: both ends are ours, so they are not for configuring.
+const (
+	meshHoldTime     = 90 * time.Second
+	meshConnectRetry = 5 * time.Second
+)
+
+// planMesh adds a session per family to every other node of our AS whose speaker takes part
+// in the full mesh.
+func (b *builder) planMesh() {
+	if b.speaker.Spec.Topology.Type != v1alpha1.TopologyFullMesh {
+		return
+	}
+	password, ok := b.meshPassword()
+	if !ok {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.snap.Nodes)) {
+		node := b.snap.Nodes[name]
+		if node.Name == b.node.Name || !b.inMesh(node) {
+			continue
+		}
+		b.planMeshSessions(node, password)
+	}
+}
+
+// planMeshSessions adds a session for each family that both nodes have. Where they have one
+// session but not the other, that is said: half the traffic would go missing in silence.
+func (b *builder) planMeshSessions(node *snapshot.Node, password bgp.Secret) {
+	var lacking []bgp.Family
+	some := false
+	for _, f := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
+		own, theirs := nodeAddress(b.node, f), nodeAddress(node, f)
+		switch {
+		case own.IsValid() && theirs.IsValid():
+			some = b.planMeshSession(node, f, password) || some
+		case own.IsValid() || theirs.IsValid():
+			lacking = append(lacking, f)
+		}
+	}
+	for _, f := range lacking {
+		if some {
+			b.refuse(Ref{"Node", node.Name}, f.String(), v1alpha1.ReasonNoAddress,
+				fmt.Sprintf("no mesh session of %s: one of the two nodes has no InternalIP of that family", f))
+		}
+	}
+}
+
+func (b *builder) meshPassword() (bgp.Secret, bool) {
+	ref := b.speaker.Spec.Topology.PasswordSecretRef
+	if ref == nil {
+		return "", true
+	}
+	value, reason, message := b.password(ref.Name)
+	if reason != "" {
+		b.refuse(Ref{"BGPSpeaker", b.speaker.Name}, "mesh", reason, message)
+		return "", false
+	}
+	return value, true
+}
+
+// inMesh reports whether another node is of our AS and its speaker forms the mesh.
+func (b *builder) inMesh(node *snapshot.Node) bool {
+	s := b.speakerOf(node)
+	if s == nil || s.Spec.Topology.Type != v1alpha1.TopologyFullMesh {
+		return false
+	}
+	asn, err := asnOf(node, s)
+	return err == nil && asn == b.asn
+}
+
+// planMeshSession adds one session; false when the scope leaves it out or another peer has
+// its address.
+func (b *builder) planMeshSession(node *snapshot.Node, f bgp.Family, password bgp.Secret) bool {
+	own, theirs := nodeAddress(b.node, f), nodeAddress(node, f)
+	if _, onLink := b.networkOf(theirs); !onLink && b.speaker.Spec.Topology.Scope == v1alpha1.ScopeSameSubnet {
+		return false // learned from the routers: what the scope asks for, so nothing is refused
+	}
+	ref := Ref{"Node", node.Name}
+	if other := b.targetAt(theirs); other != nil {
+		b.refuse(ref, theirs.String(), v1alpha1.ReasonConflicted, fmt.Sprintf("no mesh session: %s names the same address", other.ref))
+		return false
+	}
+	peer := bgp.Peer{
+		Name:    MeshPeerName(node.Name, theirs),
+		Address: theirs,
+		Port:    uint16(*b.speakerOf(node).Spec.ListenPort),
+		ASN:     b.asn,
+		// Two ends that both dial collide and lose half a minute; so the greater address waits.
+		Passive:         own.Compare(theirs) > 0,
+		LocalAddress:    own,
+		Password:        password,
+		HoldTime:        meshHoldTime,
+		Keepalive:       meshHoldTime / 3,
+		ConnectRetry:    meshConnectRetry,
+		Families:        []bgp.Family{f},
+		GracefulRestart: true,
+		Import:          b.pods,
+	}
+	if f == bgp.IPv4Unicast {
+		peer.NextHops.IPv4 = own
+	} else {
+		peer.NextHops.IPv6 = own
+	}
+	b.targets = append(b.targets, target{peer: peer, ref: ref, mesh: true})
+	return true
+}
+
+// meshPrefix begins the names of mesh sessions; no BGPPeer can be called so.
+const meshPrefix = "mesh/"
+
+// MeshPeerName returns the name of the mesh session with a node at an address.
+func MeshPeerName(node string, addr netip.Addr) string {
+	return meshPrefix + node + "/" + addr.String()
+}

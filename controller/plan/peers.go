@@ -1,0 +1,226 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+// target is a session of this node and what an advertisement may select it by.
+type target struct {
+	peer   bgp.Peer
+	ref    Ref
+	labels map[string]string // of the BGPPeer
+	mesh   bool
+}
+
+func (b *builder) planPeers() {
+	var peers []*v1alpha1.BGPPeer
+	for _, name := range slices.Sorted(maps.Keys(b.snap.Peers)) {
+		p, ok := usable(b, "BGPPeer", b.snap.Peers[name], b.prev.Peers)
+		if !ok {
+			continue
+		}
+		b.plan.Accepted.Peers[name] = p
+		if selects(p.Spec.NodeSelector, b.node.Labels) {
+			peers = append(peers, p)
+		}
+	}
+	oldestFirst(peers)
+	for _, p := range peers {
+		b.planPeer(p)
+	}
+}
+
+// planPeer adds the session of one BGPPeer, or refuses it.
+func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
+	ref := Ref{"BGPPeer", p.Name}
+	refuse := func(reason, message string) { b.verdictIfValid(ref, p.Generation, reason, message) }
+	address := netip.MustParseAddr(p.Spec.Address).Unmap()
+	peer := bgp.Peer{
+		Name:            p.Name + "/" + address.String(),
+		Address:         address,
+		Port:            uint16(*p.Spec.Port),
+		Passive:         p.Spec.Passive != nil && *p.Spec.Passive,
+		GracefulRestart: p.Spec.GracefulRestart == nil || p.Spec.GracefulRestart.Enabled == nil || *p.Spec.GracefulRestart.Enabled,
+		Import:          b.importRules(p),
+	}
+	switch {
+	case p.Spec.ASNType == v1alpha1.ASNExternal:
+		refuse(v1alpha1.ReasonNotImplemented, "asnType External is not implemented yet; give the peer's asn")
+		return
+	case p.Spec.ASNType == v1alpha1.ASNInternal:
+		peer.ASN = b.asn
+	default:
+		peer.ASN = uint32(*p.Spec.ASN)
+	}
+	if slices.Contains(b.local.Addresses, address) {
+		refuse(ReasonPeerIsSelf, fmt.Sprintf("%s is an address of this node itself; narrow the nodeSelector or correct the address", address))
+		return
+	}
+	if other := b.targetAt(address); other != nil {
+		refuse(v1alpha1.ReasonConflicted, fmt.Sprintf("%s is already the address of the older %s on this node", address, other.ref))
+		return
+	}
+	if p.Spec.PasswordSecretRef != nil {
+		password, reason, message := b.password(p.Spec.PasswordSecretRef.Name)
+		if reason != "" {
+			refuse(reason, message)
+			return
+		}
+		peer.Password = password
+	}
+	if p.Spec.LocalAddress != "" {
+		peer.LocalAddress = netip.MustParseAddr(p.Spec.LocalAddress).Unmap()
+	}
+	if p.Spec.EBGPMultihopTTL != nil {
+		peer.EBGPMultihopTTL = uint8(*p.Spec.EBGPMultihopTTL)
+	}
+	setTimers(&peer, &p.Spec.Timers)
+	peer.Families = b.peerFamilies(p)
+	if len(peer.Families) == 0 {
+		refuse(v1alpha1.ReasonNoAddress, "this node has no InternalIP of any of the peer's families")
+		return
+	}
+	b.setNextHops(&peer, ref)
+	b.verdictIfValid(ref, p.Generation, v1alpha1.ReasonAccepted, "")
+	b.targets = append(b.targets, target{peer: peer, ref: ref, labels: p.Labels})
+}
+
+func (b *builder) targetAt(address netip.Addr) *target {
+	for i := range b.targets {
+		if b.targets[i].peer.Address == address {
+			return &b.targets[i]
+		}
+	}
+	return nil
+}
+
+// password returns the session password that a Secret holds, or why there is none. Without
+// it the session must stay down: it is never tried without its password.
+func (b *builder) password(secret string) (value bgp.Secret, reason, message string) {
+	p, ok := b.snap.Passwords[secret]
+	switch {
+	case !ok:
+		return "", v1alpha1.ReasonPasswordUnavailable, fmt.Sprintf(
+			"Secret %s does not exist in the agent's namespace, so the session stays down; create it with key %q", secret, snapshot.PasswordKey)
+	case p.Problem != "":
+		return "", v1alpha1.ReasonPasswordUnavailable, fmt.Sprintf("Secret %s %s, so the session stays down", secret, p.Problem)
+	}
+	return p.Value, "", ""
+}
+
+func setTimers(peer *bgp.Peer, timers *v1alpha1.PeerTimers) {
+	hold := *timers.HoldTimeSeconds
+	keepalive := hold / 3
+	if timers.KeepaliveTimeSeconds != nil {
+		keepalive = *timers.KeepaliveTimeSeconds
+	}
+	peer.HoldTime = time.Duration(hold) * time.Second
+	peer.Keepalive = time.Duration(keepalive) * time.Second
+	peer.ConnectRetry = time.Duration(*timers.ConnectRetrySeconds) * time.Second
+}
+
+// peerFamilies returns the families of a peer, sorted: those it names, else those the node has.
+func (b *builder) peerFamilies(p *v1alpha1.BGPPeer) []bgp.Family {
+	if len(p.Spec.Families) == 0 {
+		return b.nodeFamilies()
+	}
+	var out []bgp.Family
+	for _, f := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
+		if slices.Contains(p.Spec.Families, v1alpha1.Family(f.String())) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (b *builder) nodeFamilies() []bgp.Family {
+	var out []bgp.Family
+	for _, f := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
+		if nodeAddress(b.node, f).IsValid() {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// importRules returns what the peer may tell us: its own list, else the cluster's pod CIDRs.
+func (b *builder) importRules(p *v1alpha1.BGPPeer) []bgp.PrefixRule {
+	if p.Spec.Import.Allow == nil {
+		return b.pods
+	}
+	rules := []bgp.PrefixRule{}
+	for _, allow := range *p.Spec.Import.Allow {
+		if prefix, least, most, err := allow.Bounds(); err == nil { // validation saw to it
+			rules = append(rules, bgp.PrefixRule{Prefix: prefix, MinLength: least, MaxLength: most})
+		}
+	}
+	return rules
+}
+
+// setNextHops chooses what we announce as next hop to the peer. Single hop: our address in
+// the network shared with the peer, for the other family one on the same link. Multihop:
+// the Node's addresses.
+func (b *builder) setNextHops(peer *bgp.Peer, ref Ref) {
+	network, onLink := b.networkOf(peer.Address)
+	switch {
+	case onLink:
+		b.nextHopsOnLink(peer, network)
+	case peer.EBGPMultihopTTL > 0 || peer.ASN == b.asn:
+		peer.NextHops = bgp.NextHops{IPv4: nodeAddress(b.node, bgp.IPv4Unicast), IPv6: nodeAddress(b.node, bgp.IPv6Unicast)}
+	default:
+		b.refuse(ref, peer.Address.String(), ReasonPeerNotOnLink,
+			"the peer is on none of this node's connected networks, so a single-hop session cannot come up; set ebgpMultihopTTL, or correct the address")
+		return
+	}
+	for _, f := range peer.Families {
+		if !peer.NextHops.For(f).IsValid() {
+			b.refuse(ref, f.String(), ReasonNoNextHop, fmt.Sprintf(
+				"nothing of %s is advertised to the peer: this node has no address of that family on the link to it", f))
+		}
+	}
+}
+
+func (b *builder) nextHopsOnLink(peer *bgp.Peer, network Network) {
+	own := network.Addr
+	if peer.LocalAddress.IsValid() && bgp.FamilyOf(peer.LocalAddress) == bgp.FamilyOf(peer.Address) {
+		own = peer.LocalAddress
+	}
+	other := b.addressOn(network.Link, !own.Is4())
+	if own.Is4() {
+		peer.NextHops = bgp.NextHops{IPv4: own, IPv6: other}
+	} else {
+		peer.NextHops = bgp.NextHops{IPv4: other, IPv6: own}
+	}
+}
+
+// networkOf returns the connected network that holds the address, the most specific one.
+func (b *builder) networkOf(addr netip.Addr) (Network, bool) {
+	return networkOf(b.local.Networks, addr)
+}
+
+func networkOf(networks []Network, addr netip.Addr) (best Network, ok bool) {
+	for _, n := range networks {
+		if n.Prefix.Contains(addr.WithZone("")) && (!ok || n.Prefix.Bits() > best.Prefix.Bits()) {
+			best, ok = n, true
+		}
+	}
+	return best, ok
+}
+
+// addressOn returns our address of a family on a link that is not link-local; the zero Addr when there is none.
+func (b *builder) addressOn(link int, v4 bool) netip.Addr {
+	for _, n := range b.local.Networks {
+		if n.Link == link && n.Addr.Is4() == v4 && !n.Addr.IsLinkLocalUnicast() {
+			return n.Addr
+		}
+	}
+	return netip.Addr{}
+}

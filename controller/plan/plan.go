@@ -1,0 +1,178 @@
+// Package plan decides, and only decides: from what the source says and what the node is,
+// what the speaker should hold and what may enter the kernel. It is pure: no clock, no log,
+// no context. For each thing that it leaves out it says why.
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+// Local is what this node is, as far as the plan uses it.
+type Local struct {
+	NodeName string
+	// Networks are the connected networks, one entry per address of ours.
+	Networks []Network
+	// Addresses are all addresses of this host, loopback and link-local ones too.
+	Addresses []netip.Addr
+}
+
+// Network is a connected network and our own address in it.
+type Network struct {
+	Prefix netip.Prefix
+	Addr   netip.Addr
+	Link   int // interface index
+}
+
+// Ref names an object of the configuration.
+type Ref struct {
+	Kind string
+	Name string // namespace/name for Services
+}
+
+// String returns "Kind/name".
+func (r Ref) String() string { return r.Kind + "/" + r.Name }
+
+// Refusal is one thing that is not done, and why.
+type Refusal struct {
+	Object  Ref
+	Subject string // the prefix, address or family concerned; "" for the object as a whole
+	Reason  string // one of the reasons of this package, in CamelCase
+	Message string // for a person, saying what to do
+}
+
+// Verdict tells whether an object of the configuration is usable on this node.
+type Verdict struct {
+	Object     Ref
+	Generation int64
+	Accepted   bool
+	Reason     string
+	Message    string
+}
+
+// Accepted are the objects as they were last accepted. A broken edit of an object leaves
+// its last accepted form at work.
+type Accepted struct {
+	Speakers       map[string]*v1alpha1.BGPSpeaker
+	Peers          map[string]*v1alpha1.BGPPeer
+	Advertisements map[string]*v1alpha1.BGPAdvertisement
+}
+
+// Kernel says where learned routes go.
+type Kernel struct {
+	Table    uint32
+	Metric   uint32
+	MaxPaths int
+}
+
+// Plan is the whole decision for one node.
+type Plan struct {
+	// Speaker is the name of the BGPSpeaker that counts; "" when there is none.
+	Speaker string
+	Desired bgp.Desired
+	Kernel  Kernel
+	// StaleSweepSeconds is how long kernel routes of an earlier process may wait for a refresh.
+	StaleSweepSeconds int32
+
+	Importer *Importer
+	Refusals []Refusal // sorted
+	Verdicts []Verdict // sorted, one for each object that concerns this node
+	Accepted Accepted  // to be handed to the next Build
+}
+
+// defaultStaleSweepSeconds counts where no speaker says otherwise: routes of an earlier
+// process are not deleted at once because the configuration is (not yet) there.
+const defaultStaleSweepSeconds = 120
+
+// Build makes the plan of the node local.NodeName. prev is what the last plan accepted; the
+// zero Accepted at start.
+func Build(snap *snapshot.Snapshot, local Local, prev Accepted) *Plan {
+	b := &builder{
+		snap:  snap,
+		local: local,
+		prev:  prev,
+		node:  snap.Nodes[local.NodeName],
+		plan: &Plan{
+			StaleSweepSeconds: defaultStaleSweepSeconds,
+			Accepted: Accepted{
+				Speakers:       map[string]*v1alpha1.BGPSpeaker{},
+				Peers:          map[string]*v1alpha1.BGPPeer{},
+				Advertisements: map[string]*v1alpha1.BGPAdvertisement{},
+			},
+		},
+	}
+	b.build()
+	b.plan.Importer = b.newImporter()
+	b.plan.sort()
+	return b.plan
+}
+
+// builder holds what the steps of one Build share.
+type builder struct {
+	snap  *snapshot.Snapshot
+	local Local
+	prev  Accepted
+	node  *snapshot.Node
+	plan  *Plan
+
+	speakers []*v1alpha1.BGPSpeaker // usable ones, the oldest first
+	speaker  *v1alpha1.BGPSpeaker   // the one that counts for this node
+	asn      uint32
+	pods     []bgp.PrefixRule // what belongs to the cluster's pods
+	services []netip.Prefix   // the cluster's Service ranges
+	targets  []target         // sessions, and what selects them
+}
+
+func (b *builder) build() {
+	b.loadSpeakers()
+	if b.node == nil {
+		b.refuse(Ref{"Node", b.local.NodeName}, "", ReasonNodeNotFound,
+			"this node's Node object does not exist: nothing is advertised and nothing is learned until it does")
+		return
+	}
+	for _, problem := range b.node.Problems {
+		b.refuse(Ref{"Node", b.node.Name}, "", v1alpha1.ReasonInvalid, problem)
+	}
+	b.chooseSpeaker()
+	b.clusterRanges()
+	if b.speaker == nil || !b.configure() {
+		return
+	}
+	b.planPeers()
+	b.planMesh()
+	b.planAdvertisements()
+	for _, t := range b.targets {
+		b.plan.Desired.Peers = append(b.plan.Desired.Peers, t.peer)
+	}
+}
+
+func (b *builder) refuse(object Ref, subject, reason, message string) {
+	b.plan.Refusals = append(b.plan.Refusals, Refusal{object, subject, reason, message})
+}
+
+func (p *Plan) sort() {
+	slices.SortFunc(p.Refusals, func(a, b Refusal) int {
+		return cmp.Or(compareRefs(a.Object, b.Object), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Reason, b.Reason))
+	})
+	slices.SortFunc(p.Verdicts, func(a, b Verdict) int { return compareRefs(a.Object, b.Object) })
+	slices.SortFunc(p.Desired.Peers, func(a, b bgp.Peer) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(p.Desired.Advertisements, func(a, b bgp.Advertisement) int { return comparePrefixes(a.Prefix, b.Prefix) })
+}
+
+func compareRefs(a, b Ref) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+}
+
+func comparePrefixes(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}
+
+// verdict notes whether an object can be used as it stands.
+func (b *builder) verdict(object Ref, generation int64, accepted bool, reason, message string) {
+	b.plan.Verdicts = append(b.plan.Verdicts, Verdict{object, generation, accepted, reason, message})
+}

@@ -1,0 +1,72 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// String renders the plan as text, one fact a line, in a fixed order: what tests compare
+// and people read.
+func (p *Plan) String() string {
+	var b strings.Builder
+	if c := p.Desired.Config; c != nil {
+		fmt.Fprintf(&b, "speaker %s asn %d router-id %s listen %d", p.Speaker, c.ASN, c.RouterID, c.ListenPort)
+		if c.GracefulRestart.Enabled {
+			fmt.Fprintf(&b, " restart-time %s deferral %s sweep %ds", c.RestartTime, c.Deferral, p.StaleSweepSeconds)
+		}
+		b.WriteByte('\n')
+		fmt.Fprintf(&b, "kernel table %d metric %d max-paths %d\n", p.Kernel.Table, p.Kernel.Metric, p.Kernel.MaxPaths)
+	}
+	for _, peer := range p.Desired.Peers {
+		writePeer(&b, peer)
+	}
+	for _, a := range p.Desired.Advertisements {
+		fmt.Fprintf(&b, "advertise %s to %s\n", a.Prefix, strings.Join(a.To, " "))
+	}
+	for _, v := range p.Verdicts {
+		if !v.Accepted {
+			fmt.Fprintf(&b, "not accepted %s %s: %s\n", v.Object, v.Reason, v.Message)
+		}
+	}
+	for _, r := range p.Refusals {
+		fmt.Fprintf(&b, "refused %s", r.Object)
+		if r.Subject != "" {
+			fmt.Fprintf(&b, " %s", r.Subject)
+		}
+		fmt.Fprintf(&b, " %s: %s\n", r.Reason, r.Message)
+	}
+	return b.String()
+}
+
+func writePeer(b *strings.Builder, p bgp.Peer) {
+	fmt.Fprintf(b, "peer %s asn %d port %d", p.Name, p.ASN, p.Port)
+	if p.LocalAddress.IsValid() {
+		fmt.Fprintf(b, " from %s", p.LocalAddress)
+	}
+	if p.Passive {
+		b.WriteString(" passive")
+	}
+	if p.Password != "" {
+		b.WriteString(" password")
+	}
+	if p.EBGPMultihopTTL > 0 {
+		fmt.Fprintf(b, " multihop %d", p.EBGPMultihopTTL)
+	}
+	fmt.Fprintf(b, " timers %s/%s/%s", p.HoldTime, p.Keepalive, p.ConnectRetry)
+	if p.GracefulRestart {
+		b.WriteString(" graceful-restart")
+	}
+	b.WriteByte('\n')
+	for _, f := range p.Families {
+		nh := "none"
+		if a := p.NextHops.For(f); a.IsValid() {
+			nh = a.String()
+		}
+		fmt.Fprintf(b, "  family %s next-hop %s\n", f, nh)
+	}
+	for _, r := range p.Import {
+		fmt.Fprintf(b, "  import %s\n", r)
+	}
+}

@@ -1,0 +1,81 @@
+// Package report holds what is so on this node, as plain values, and the pure functions
+// that turn it into the status of API objects. One report has several views: the node's
+// BGPNodeState, the metrics and the probes never disagree, because they show the same one.
+package report
+
+import (
+	"time"
+
+	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/routes"
+)
+
+// Report is what is so at one moment.
+type Report struct {
+	Node    string
+	Version string
+	Time    time.Time
+
+	Source  Source
+	Speaker Speaker
+	// Complete reports whether everything that an earlier process may have learned has been
+	// learned again, so that kernel routes without a path may be deleted.
+	Complete bool
+	Sessions []Session
+	Routes   routes.State
+	// RoutesSynced reports whether the kernel has been compared with what is wanted at least once.
+	RoutesSynced bool
+
+	Problems []Problem       // what is not done and why; sorted, unbounded
+	Verdicts []Verdict       // one for each configuration object that concerns this node
+	Refused  []RefusedPrefix // learned prefixes that stay out of the kernel; sorted, bounded
+	Refusals map[Refusal]int // how many learned prefixes, by peer and reason
+}
+
+// Source is the state of where the configuration comes from.
+type Source struct {
+	Synced bool
+	Error  string    // why it cannot be read now; "" when it can
+	Since  time.Time // since when that is so
+}
+
+// Speaker is the state of the BGP speaker.
+type Speaker struct {
+	Name    string // of the BGPSpeaker
+	Running bool
+	Config  bgp.Config // zero unless Running
+	Error   string     // what could not be applied; "" when everything was
+}
+
+// Session is one session and the object it belongs to.
+type Session struct {
+	bgp.Session
+	Object string // name of the BGPPeer, or "mesh/node"
+}
+
+// Problem is one thing that is not done, and why.
+type Problem struct {
+	Kind, Name string
+	Subject    string
+	Reason     string
+	Message    string
+}
+
+// Verdict tells whether an object is usable on this node.
+type Verdict struct {
+	Kind, Name string
+	Generation int64
+	Accepted   bool
+	Reason     string
+	Message    string
+}
+
+// RefusedPrefix is one learned prefix that stays out of the kernel.
+type RefusedPrefix struct {
+	Prefix, Peer, Reason, Message string
+}
+
+// Refusal is what refused prefixes are counted by.
+type Refusal struct {
+	Peer, Reason string
+}

@@ -1,0 +1,59 @@
+// Package snapshot is the part of Kubernetes that Fairway sees: input types trimmed to
+// what the plan uses, and pure converters from the API's objects to them.
+//
+// A Snapshot is immutable once it is handed out; a source makes a new one for every change
+// and may share unchanged parts between them.
+package snapshot
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// Snapshot is all that a source knows at one moment.
+type Snapshot struct {
+	// Nodes by name, this agent's own among them.
+	Nodes map[string]*Node
+	// Services by namespace/name.
+	Services map[string]*Service
+	// ServiceCIDRs of the cluster, from ServiceCIDR objects.
+	ServiceCIDRs []netip.Prefix
+
+	Speakers       map[string]*v1alpha1.BGPSpeaker
+	Peers          map[string]*v1alpha1.BGPPeer
+	Advertisements map[string]*v1alpha1.BGPAdvertisement
+
+	// Passwords of Secrets in the agent's namespace, by Secret name. A Secret that does not
+	// exist has no entry; one without a usable key has an entry with Problem set.
+	Passwords map[string]Password
+}
+
+// Password is what a Secret holds for a session.
+type Password struct {
+	Value   bgp.Secret
+	Problem string // why Value cannot be used, in words; "" when it can
+}
+
+// Node is a Node, trimmed.
+type Node struct {
+	Name        string
+	Created     time.Time
+	Labels      map[string]string
+	Annotations map[string]string // only those under bgp.fairway.dev/
+	Addresses   []netip.Addr      // type InternalIP, in the order of the object
+	PodCIDRs    []netip.Prefix    // masked
+	// Problems are the parts of the object that could not be read, in words.
+	Problems []string
+}
+
+// Service is a Service that has addresses, trimmed.
+type Service struct {
+	Namespace, Name string
+	Labels          map[string]string
+	ClusterIPs      []netip.Addr
+	// Problems are the parts of the object that could not be read, in words.
+	Problems []string
+}
