@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
+
+	"github.com/fairway-bgp/fairway/bgp/gobgp"
+	"github.com/fairway-bgp/fairway/controller"
+	"github.com/fairway-bgp/fairway/controller/admin"
+	"github.com/fairway-bgp/fairway/routes/netlink"
+)
+
+// agentFlags are the flags of `fairway agent`.
+type agentFlags struct {
+	source        string
+	kubeconfig    string
+	nodeName      string
+	namespace     string
+	stateDir      string
+	writeStatus   bool
+	routeProtocol int
+	grpcAddress   string
+	grpcWritable  bool
+	httpAddress   string
+	logLevel      string
+	logFormat     string
+
+	child bool
+}
+
+func agentCommand() *cobra.Command {
+	f := &agentFlags{}
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run the per-node agent",
+		Long: `Run the per-node agent. A small parent process starts the agent proper and starts it
+again after a crash. SIGTERM leaves the kernel's routes in place.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.source, "source", "", "where the configuration comes from: 'kube', or 'dir:PATH' for a folder of manifests (required)")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file for --source=kube; empty: the pod's service account")
+	flags.StringVar(&f.nodeName, "node-name", os.Getenv("NODE_NAME"), "name of this machine's Node (default $NODE_NAME)")
+	flags.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "fairway-system"), "namespace of the Secrets with passwords (default $POD_NAMESPACE)")
+	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/fairway", "folder for what has to outlive a restart, and for status with --source=dir")
+	flags.BoolVar(&f.writeStatus, "write-status", true, "write this node's BGPNodeState (--source=kube)")
+	flags.IntVar(&f.routeProtocol, "route-protocol", 219, "rtnetlink protocol number that marks our kernel routes, 5 to 255; those of rtnetlink.h and FRR are refused")
+	flags.StringVar(&f.grpcAddress, "grpc-address", "127.0.0.1:50051", "where GoBGP's gRPC API listens, for the gobgp client: host:port or unix:///path; empty: nowhere")
+	flags.BoolVar(&f.grpcWritable, "grpc-writable", false, "let gRPC clients change the speaker; such changes are not kept")
+	flags.StringVar(&f.httpAddress, "http-address", "127.0.0.1:9479", "where /livez, /readyz and /metrics listen")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	flags.BoolVar(&f.child, "child", false, "run the agent proper, without the parent")
+	_ = flags.MarkHidden("child")
+	return cmd
+}
+
+func envOr(name, otherwise string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return otherwise
+}
+
+func (f *agentFlags) run(ctx context.Context) error {
+	log, err := f.logger()
+	if err != nil {
+		return err
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	if f.child {
+		ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+		defer stop()
+		return f.runAgent(ctx, log)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this program's own file: %w", err)
+	}
+	status, err := supervise(slices.Concat([]string{self}, os.Args[1:], []string{"--child"}), log.With("process", "parent"))
+	if err != nil {
+		return err
+	}
+	os.Exit(status)
+	return nil
+}
+
+func (f *agentFlags) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: use debug, info, warn or error", f.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch f.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q: use text or json", f.logFormat)
+}
+
+// check finds what is wrong with the flags before anything is started.
+func (f *agentFlags) check() error {
+	if f.source == "" {
+		return errors.New("--source is required: 'kube', or 'dir:PATH' for a folder of manifests")
+	}
+	if path, isDir := strings.CutPrefix(f.source, "dir:"); f.source != "kube" && (!isDir || path == "") {
+		return fmt.Errorf("--source %q: use 'kube', or 'dir:PATH' for a folder of manifests", f.source)
+	}
+	if f.nodeName == "" {
+		return errors.New("--node-name is required: the name of this machine's Node (a pod gets it from spec.nodeName through $NODE_NAME)")
+	}
+	if err := netlink.ValidateProtocol(f.routeProtocol); err != nil {
+		return fmt.Errorf("--route-protocol: %w", err)
+	}
+	return nil
+}
+
+// runAgent wires the tasks of the agent proper and runs them until ctx ends or one fails.
+func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
+	klog.SetSlogLogger(log.With("component", "client-go"))
+	if err := netlink.CheckPermission(); err != nil {
+		return err
+	}
+	src, err := f.openSource(log)
+	if err != nil {
+		return err
+	}
+	kernel, err := openKernel(uint8(f.routeProtocol), log.With("component", "kernel"))
+	if err != nil {
+		return err
+	}
+	inherited, err := kernel.fib.Dump(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the kernel's routes: %w", err)
+	}
+	listener, err := net.Listen("tcp", f.httpAddress)
+	if err != nil {
+		return fmt.Errorf("--http-address: %w: end what uses the port, or choose another", err)
+	}
+	speaker, err := gobgp.New(gobgp.Options{
+		Log:          log,
+		GRPCAddress:  f.grpcAddress,
+		GRPCWritable: f.grpcWritable,
+		Restarting:   len(inherited) > 0,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("starting", "version", version, "node", f.nodeName, "source", f.source, "inherited_routes", len(inherited))
+	web := admin.New(time.Now)
+	forwarder := controller.NewForwarder(speaker, kernel.table, kernel.drift, log.With("component", "routes"))
+	loop := controller.NewLoop(controller.Options{
+		Node:      f.nodeName,
+		Version:   version,
+		Source:    src.source,
+		Host:      kernel,
+		Speaker:   speaker,
+		Forwarder: forwarder,
+		Reporters: append(src.reporters, web),
+		Log:       log.With("component", "loop"),
+		Now:       time.Now,
+	})
+	group, ctx := errgroup.WithContext(ctx)
+	tasks := append(src.tasks, kernel.Run, speaker.Run, loop.Run, forwarder.Run,
+		func(ctx context.Context) error { return web.Serve(ctx, listener) })
+	for _, task := range tasks {
+		group.Go(func() error { return task(ctx) })
+	}
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	log.Info("stopping; kernel routes stay in place")
+	return nil
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/fairway-bgp/fairway/controller/plan"
+	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/routes/host"
+	"github.com/fairway-bgp/fairway/routes/netlink"
+)
+
+// kernel joins what the agent knows of its kernel: the routes, the facts of the host, and
+// the news about both.
+type kernel struct {
+	fib   *netlink.FIB
+	table *routes.Table
+	log   *slog.Logger
+	host  chan struct{} // links or addresses changed
+	drift chan struct{} // our routes may have been changed by others
+}
+
+func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
+	fib, err := netlink.New(netlink.Options{Protocol: protocol})
+	if err != nil {
+		return nil, fmt.Errorf("opening rtnetlink: %w", err)
+	}
+	return &kernel{
+		fib:   fib,
+		table: routes.NewTable(fib),
+		log:   log,
+		host:  make(chan struct{}, 1),
+		drift: make(chan struct{}, 1),
+	}, nil
+}
+
+// Run passes on the kernel's news until ctx ends.
+func (k *kernel) Run(ctx context.Context) error {
+	return k.fib.Watch(ctx, func(e netlink.Event) {
+		if e.Resync || e.Host {
+			wake(k.host)
+		}
+		if e.Resync || e.Host || k.table.Concerns(e.Routes) {
+			k.log.Debug("the kernel changed", "resync", e.Resync, "host", e.Host, "routes", len(e.Routes))
+			wake(k.drift)
+		}
+	})
+}
+
+// Changed is readable when the facts of the host may have changed.
+func (k *kernel) Changed() <-chan struct{} { return k.host }
+
+// Local reads the facts of the host.
+func (k *kernel) Local() (plan.Local, error) {
+	facts, err := host.Read()
+	if err != nil {
+		return plan.Local{}, err
+	}
+	var local plan.Local
+	for _, a := range facts.Networks() {
+		local.Networks = append(local.Networks, plan.Network{Prefix: a.Network, Addr: a.Addr, Link: a.Link})
+	}
+	for _, a := range facts.Addresses {
+		local.Addresses = append(local.Addresses, a.Addr)
+	}
+	return local, nil
+}
+
+// wake makes a channel of capacity one readable.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

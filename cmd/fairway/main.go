@@ -1,0 +1,44 @@
+// Fairway makes a Kubernetes node speak BGP: `fairway agent` advertises the node's pods and
+// the cluster's Services, and puts what it learns into the kernel.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set when the binary is linked.
+var version = "dev"
+
+// Exit statuses. The parent starts the agent again after any other one.
+const (
+	exitOK = 0
+	// exitError: the agent said in one line why it cannot go on; trying again would not help.
+	exitError = 1
+)
+
+func main() {
+	if err := rootCommand().ExecuteContext(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "fairway: "+err.Error())
+		os.Exit(exitError)
+	}
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "fairway",
+		Short:         "BGP native routing for Kubernetes nodes",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version,
+		Args:          cobra.NoArgs,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
+	})
+	root.AddCommand(agentCommand())
+	return root
+}
