@@ -1,0 +1,133 @@
+// Package deploy tests what lies in deploy/: that a real API server takes every manifest as
+// it stands, and that the agent's service account may do what the agent does and no more.
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/test/controlplane"
+)
+
+const (
+	namespace = "fairway-system"
+	agentUser = "system:serviceaccount:" + namespace + ":fairway-agent"
+)
+
+func TestRealAPIServerTakesEverything(t *testing.T) {
+	cp := controlplane.Start(t, controlplane.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := cp.ApplyCRDs(ctx, crds); err != nil {
+		t.Fatal(err)
+	}
+	if err := cp.Apply(ctx, rendered(t)); err != nil {
+		t.Fatal(err)
+	}
+	files := exampleFiles(t)
+	for _, example := range slices.Sorted(maps.Keys(files)) {
+		t.Run("example "+example, func(t *testing.T) { takesExample(ctx, t, cp, files[example]) })
+	}
+	t.Run("but not an unknown field", func(t *testing.T) {
+		broken := strings.Replace(string(read(t, examples+"/full-mesh/fairway.yaml")), "localASN:", "localAsn:", 1)
+		if _, err := cp.DryRun(ctx, []byte(broken)); err == nil || !strings.Contains(err.Error(), "localAsn") {
+			t.Errorf("localAsn for localASN: %v, want a refusal that names it", err)
+		}
+	})
+	for _, r := range agentRequests {
+		t.Run(r.String(), func(t *testing.T) { judgesAsWanted(ctx, t, cp, r) })
+	}
+}
+
+// takesExample has an example's objects judged as on creation, and none stored: examples are
+// alternatives with names in common.
+func takesExample(ctx context.Context, t *testing.T, cp *controlplane.ControlPlane, files []string) {
+	for _, file := range files {
+		if _, err := cp.DryRun(ctx, read(t, file)); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// request is something that a user asks of the API server.
+type request struct {
+	verb, resource string // resource may be nodes/status and the like
+	group, in      string
+	allowed        bool
+}
+
+func (r request) String() string {
+	may := "may not"
+	if r.allowed {
+		may = "may"
+	}
+	where := ""
+	if r.in != "" {
+		where = " in " + r.in
+	}
+	return fmt.Sprintf("agent %s %s %s%s", may, r.verb, r.resource, where)
+}
+
+var agentRequests = slices.Concat(
+	requests(true, "get list watch", "", "", "nodes", "services"),
+	requests(true, "get list watch", "networking.k8s.io", "", "servicecidrs"),
+	requests(true, "get list watch", v1alpha1.GroupName, "", "bgpspeakers", "bgppeers", "bgpadvertisements", "bgpnodestates"),
+	requests(true, "create update patch", v1alpha1.GroupName, "", "bgpnodestates"),
+	requests(true, "get update patch", v1alpha1.GroupName, "", "bgpnodestates/status"),
+	requests(true, "get list watch", "", namespace, "secrets"),
+
+	requests(false, "create update patch delete", "", "", "nodes", "services", "services/status", "nodes/status"),
+	requests(false, "create update patch delete", v1alpha1.GroupName, "",
+		"bgpspeakers", "bgppeers", "bgpadvertisements", "bgpspeakers/status", "bgppeers/status", "bgpadvertisements/status"),
+	requests(false, "delete deletecollection", v1alpha1.GroupName, "", "bgpnodestates"),
+	requests(false, "get list watch", "", "kube-system", "secrets"),
+	requests(false, "get list watch", "", "", "secrets", "pods", "configmaps"),
+	requests(false, "create update patch delete", "", namespace, "secrets"),
+	requests(false, "create", "", namespace, "serviceaccounts/token", "pods"),
+)
+
+// requests are those of each verb and resource.
+func requests(allowed bool, verbs, group, in string, resources ...string) []request {
+	var all []request
+	for _, resource := range resources {
+		for verb := range strings.FieldsSeq(verbs) {
+			all = append(all, request{verb: verb, resource: resource, group: group, in: in, allowed: allowed})
+		}
+	}
+	return all
+}
+
+func judgesAsWanted(ctx context.Context, t *testing.T, cp *controlplane.ControlPlane, r request) {
+	resource, subresource, _ := strings.Cut(r.resource, "/")
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:   agentUser,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Verb: r.verb, Group: r.group, Resource: resource, Subresource: subresource, Namespace: r.in,
+		},
+	}}
+	// Rules reach the authorizer through a watch, a moment after they are stored.
+	for {
+		got, err := cp.Client().AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Status.Allowed == r.allowed {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("the API server still says allowed=%v: %s", got.Status.Allowed, got.Status.Reason)
+		}
+	}
+}

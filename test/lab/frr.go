@@ -1,0 +1,199 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+)
+
+// FRR is a router that runs the real FRRouting.
+type FRR struct {
+	*Host
+	config  string
+	daemons []*Process // in the order they were started, zebra first
+}
+
+// FRR adds a router with this frr.conf; Lab.Up starts it. zebra and bgpd always
+// run, bfdd and staticd when the configuration speaks of them. It needs "no bgp
+// ebgp-requires-policy" to exchange anything over eBGP without policies.
+func (l *Lab) FRR(name, config string) *FRR {
+	r := &FRR{Host: l.newHost(name), config: config}
+	if err := need("zebra", "bgpd", "bfdd", "staticd", "vtysh"); err != nil {
+		l.fail(err)
+		return r
+	}
+	if !l.claim(name) {
+		return r
+	}
+	r.create(routing)
+	l.script( // FRR's daemons run as frr, and leave a folder each in /var/tmp/frr
+		"[ -d /var/tmp/frr ] || install -d -o frr -g frr -m 700 /var/tmp/frr",
+		"mountpoint -q /var/tmp/frr || mount -t tmpfs -o mode=777 lab /var/tmp/frr",
+		"install -d -o frr -g frr /run/frr "+r.sockets(),
+		": >"+r.sockets()+"/vtysh.conf",
+	)
+	l.mu.Lock()
+	l.routers = append(l.routers, r)
+	l.mu.Unlock()
+	return r
+}
+
+// sockets is the folder of the router's control sockets, inside the lab.
+func (r *FRR) sockets() string { return "/run/frr/" + r.name }
+
+var (
+	speaksBFD    = regexp.MustCompile(`\bbfd\b`)
+	speaksStatic = regexp.MustCompile(`(?m)^\s*(ip|ipv6) route\s`)
+)
+
+// Up starts the daemons and gives them the configuration, as after a boot. It
+// returns when all of them have accepted it.
+func (r *FRR) Up(ctx context.Context) error {
+	names := []string{"zebra", "bgpd"}
+	if speaksBFD.MatchString(r.config) {
+		names = append(names, "bfdd")
+	}
+	if speaksStatic.MatchString(r.config) {
+		names = append(names, "staticd")
+	}
+	r.daemons = nil
+	for _, name := range names {
+		if err := r.startDaemon(ctx, name); err != nil {
+			return err
+		}
+	}
+	for _, daemon := range r.daemons {
+		if err := r.listens(ctx, daemon); err != nil {
+			return err
+		}
+	}
+	return r.load(ctx, "frr.conf", r.config)
+}
+
+// startDaemon starts one daemon. zebra comes first and has to be there for the
+// others, which wait ten seconds before they try again; its vty opens last.
+func (r *FRR) startDaemon(ctx context.Context, name string) error {
+	argv := []string{
+		name, "-z", r.sockets() + "/zserv.api", "--vty_socket", r.sockets(), "-i", r.sockets() + "/" + name + ".pid",
+		"-f", "/dev/null", "-P", "0", "--log", "stdout",
+	}
+	if name == "bfdd" {
+		argv = append(argv, "--bfdctl", r.sockets()+"/bfdd.sock")
+	}
+	daemon, err := r.Start(ctx, name, argv...)
+	if err != nil {
+		return err
+	}
+	r.daemons = append(r.daemons, daemon)
+	if name == "zebra" {
+		return r.listens(ctx, daemon)
+	}
+	return nil
+}
+
+// listens waits until vtysh can talk to the daemon.
+func (r *FRR) listens(ctx context.Context, daemon *Process) error {
+	return r.lab.answers(ctx, daemon, r.sockets()+"/"+filepath.Base(daemon.Name)+".vty")
+}
+
+// answers waits until the unix socket at path, inside the lab, takes connections.
+func (l *Lab) answers(ctx context.Context, p *Process, path string) error {
+	var dialer net.Dialer
+	outside := fmt.Sprintf("/proc/%d/root%s", l.keeper.pid, path)
+	ready := func() error {
+		conn, err := dialer.DialContext(ctx, "unix", outside)
+		if err != nil {
+			return fmt.Errorf("waiting for %s: %w", p.Name, err)
+		}
+		return conn.Close()
+	}
+	return Until(ctx, func() error {
+		if err := ready(); err != nil && p.over(0) {
+			log, _ := p.Log()
+			return Never(fmt.Errorf("%s ended at once (%w): %s", p.Name, p.err, lastLines(log, 10)))
+		} else {
+			return err
+		}
+	})
+}
+
+// Configure applies further lines of configuration, as typed after "configure
+// terminal". They are forgotten when the router goes down.
+func (r *FRR) Configure(ctx context.Context, config string) error {
+	return r.load(ctx, "change.conf", config)
+}
+
+// load has vtysh hand each line to the daemons it is for; a line that none
+// accepts is an error that names it.
+func (r *FRR) load(ctx context.Context, file, config string) error {
+	path := filepath.Join(r.dir, file)
+	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
+		return fmt.Errorf("writing the configuration of %s: %w", r.name, err)
+	}
+	_, err := r.vtysh(ctx, "-f", path)
+	return err
+}
+
+// VTYSH runs commands and returns what they print.
+func (r *FRR) VTYSH(ctx context.Context, commands ...string) (string, error) {
+	var args []string
+	for _, command := range commands {
+		args = append(args, "-c", command)
+	}
+	return r.vtysh(ctx, args...)
+}
+
+func (r *FRR) vtysh(ctx context.Context, args ...string) (string, error) {
+	base := []string{"vtysh", "--vty_socket", r.sockets(), "--config_dir", r.sockets()}
+	return r.Run(ctx, append(base, args...)...)
+}
+
+// JSON runs one command that ends in "json" and decodes what it prints into v.
+func (r *FRR) JSON(ctx context.Context, v any, command string) error {
+	out, err := r.VTYSH(ctx, command)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(out), v); err != nil {
+		return fmt.Errorf("%s: reading the answer to %q: %w", r.name, command, err)
+	}
+	return nil
+}
+
+// Daemon is the running daemon of this name ("bgpd"), nil when there is none.
+func (r *FRR) Daemon(name string) *Process {
+	for _, daemon := range r.daemons {
+		if daemon.Name == r.name+"/"+name {
+			return daemon
+		}
+	}
+	return nil
+}
+
+// Down stops the daemons in order, zebra last: sessions get their NOTIFICATION.
+func (r *FRR) Down(ctx context.Context) error {
+	var errs []error
+	for _, daemon := range slices.Backward(r.daemons) {
+		if !daemon.over(0) {
+			errs = append(errs, daemon.Stop(ctx))
+		}
+	}
+	r.daemons = nil
+	return errors.Join(errs...)
+}
+
+// Crash kills all daemons without a word to anyone; their kernel routes stay.
+func (r *FRR) Crash() error {
+	var errs []error
+	for _, daemon := range slices.Backward(r.daemons) {
+		errs = append(errs, daemon.Kill())
+	}
+	r.daemons = nil
+	return errors.Join(errs...)
+}
