@@ -30,7 +30,7 @@ build: require-go ## Build bin/fairway
 .PHONY: demo
 demo: require-root build ## Three nodes and two routers on this machine; KEEP=1 leaves them standing (root)
 	@test/setup/install.sh
-	@KEEP=$(KEEP) $(GO) run ./test/demo
+	@KEEP=$(KEEP) FAIRWAY_BIN=bin/fairway $(GO) run ./test/demo
 
 .PHONY: test
 test: check-generated test-setup ## Everything that fits in 12 minutes; without root what can run, and what was skipped
