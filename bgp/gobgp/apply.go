@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
 	"google.golang.org/protobuf/proto"
@@ -18,6 +19,7 @@ import (
 type held struct {
 	config     *bgp.Config // nil: it does not run
 	gr         gracefulRestart
+	started    time.Time
 	restarting bool // the next peers are the first of this process, and our routes are in the kernel
 	policy     policy
 	request    *api.SetPoliciesRequest // the policy as GoBGP has it
@@ -29,7 +31,8 @@ type held struct {
 // heldPeer is a peer as it was last applied.
 type heldPeer struct {
 	bgp.Peer
-	conf *api.Peer
+	conf       *api.Peer
+	restarting bool // it was added as one to be told of our restart
 }
 
 // Apply makes the speaker hold exactly want. It may be called again with the same. It goes on
@@ -253,7 +256,7 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	if err := s.pushPeer(ctx, conf, known); err != nil {
 		return peerError(p, "setting it up", err)
 	}
-	s.held.peers[p.Address] = heldPeer{Peer: p, conf: conf}
+	s.held.peers[p.Address] = heldPeer{Peer: p, conf: conf, restarting: !known && s.held.restarts(conf)}
 	if !guarded {
 		return nil
 	}
@@ -295,7 +298,7 @@ func (s *Speaker) pushPeer(ctx context.Context, conf *api.Peer, known bool) erro
 		_, err := s.server.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: conf})
 		return err
 	}
-	if s.held.restarting && conf.GetGracefulRestart().GetEnabled() {
+	if s.held.restarts(conf) {
 		conf = proto.CloneOf(conf)
 		conf.GracefulRestart.LocalRestarting = true
 	}

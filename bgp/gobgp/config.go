@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"syscall"
+	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
 
@@ -57,8 +58,9 @@ func (s *Speaker) start(ctx context.Context, c bgp.Config) error {
 	}
 	if err := s.server.StartBgp(ctx, &api.StartBgpRequest{Global: global}); err != nil {
 		// A second listener that fails leaves the first one open.
-		return errors.Join(listenError(c.ListenPort, err), s.stopServer(ctx))
+		return errors.Join(fmt.Errorf("%w: %w", bgp.ErrNotStarted, listenError(c.ListenPort, err)), s.stopServer(ctx))
 	}
+	s.held.started = time.Now()
 	s.held.peers = map[netip.Addr]heldPeer{}
 	s.held.waiting = map[netip.Addr]bgp.Peer{}
 	s.held.paths = map[netip.Prefix]int{}

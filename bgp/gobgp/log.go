@@ -26,6 +26,7 @@ type logger struct {
 	out      *slog.Logger
 	sessions *sessionLog
 	exit     func(status int)
+	synced   chan struct{} // readable after GoBGP ended its restart
 
 	mu  sync.Mutex
 	md5 map[netip.Addr]error
@@ -34,7 +35,13 @@ type logger struct {
 var _ log.Logger = (*logger)(nil)
 
 func newLogger(out *slog.Logger, sessions *sessionLog) *logger {
-	return &logger{out: out.With("component", "gobgp"), sessions: sessions, exit: os.Exit, md5: map[netip.Addr]error{}}
+	return &logger{
+		out:      out.With("component", "gobgp"),
+		sessions: sessions,
+		exit:     os.Exit,
+		synced:   make(chan struct{}, 1),
+		md5:      map[netip.Addr]error{},
+	}
 }
 
 // Panic implements log.Logger.
@@ -142,6 +149,9 @@ func staleListener(fields log.Fields) bool {
 
 // observe takes from a message what there is to know about a session.
 func (l *logger) observe(msg string, fields log.Fields) {
+	if msg == "sync finished" {
+		signal(l.synced)
+	}
 	addr := peerOf(fields)
 	if !addr.IsValid() {
 		return

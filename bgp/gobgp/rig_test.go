@@ -127,6 +127,14 @@ func (r *rig) connect(o fakeOptions) *fakePeer {
 		return fmt.Sprint(err), err == nil
 	})
 	r.t.Cleanup(func() { p.conn.Close() })
+	// GoBGP leaves the connection of a peer open that it deletes just as it comes up.
+	r.eventually("the speaker's side of the session with "+o.from, func() (string, bool) {
+		sessions, err := r.Sessions(context.Background())
+		i := slices.IndexFunc(sessions, func(s bgp.Session) bool {
+			return s.Address.String() == o.from && s.State == bgp.Established
+		})
+		return fmt.Sprintf("%+v, %v", sessions, err), i >= 0
+	})
 	return p
 }
 

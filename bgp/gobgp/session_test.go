@@ -202,6 +202,37 @@ func TestARestartingSpeakerSaysSoAndWaitsForItsPeers(t *testing.T) {
 	}
 }
 
+// GoBGP takes the flag back from all peers once the first ones are in step.
+func TestARestartingSpeakerSaysSoToAPeerThatComesLateToo(t *testing.T) {
+	for _, password := range []string{"", "s3cret-one"} {
+		r := newRig(t, Options{Restarting: true})
+		want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}, Advertisements: []bgp.Advertisement{advertise("10.1.0.0/24", "peer-1", "peer-2")}}
+		want.Peers[1].Password = bgp.Secret(password)
+		r.apply(want)
+		one := r.connect(r.fake(1))
+		one.sendEndOfRIB(t, packet.RF_IPv4_UC)
+		one.sendEndOfRIB(t, packet.RF_IPv6_UC)
+		r.hears(one, "10.1.0.0/24 via 192.0.2.1")
+		r.eventually("the flag set again", func() (string, bool) {
+			live, err := r.livePeers(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return "", live[want.Peers[1].Address].GetGracefulRestart().GetLocalRestarting()
+		})
+		fake := r.fake(2)
+		fake.password = password
+		two := r.connect(fake)
+		if !restartFlag(two) {
+			t.Error("the late peer was not told of the restart")
+		}
+		two.sendEndOfRIB(t, packet.RF_IPv4_UC)
+		two.sendEndOfRIB(t, packet.RF_IPv6_UC)
+		r.hears(two, "10.1.0.0/24 via 192.0.2.2")
+		r.stillAlive(one, two)
+	}
+}
+
 func restartFlag(p *fakePeer) bool {
 	for _, parameter := range p.open.OptParams {
 		for _, c := range parameter.(*packet.OptionParameterCapability).Capability {

@@ -137,6 +137,8 @@ func (s *Speaker) Run(ctx context.Context) error {
 			return nil
 		case <-s.lost:
 			s.applyWaiting(ctx)
+		case <-s.log.synced:
+			s.rearm(ctx)
 		}
 	}
 }

@@ -435,22 +435,26 @@ func TestTheEndOfRunIsSilent(t *testing.T) {
 	r := newRig(t, Options{})
 	r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}})
 	p := r.connect(r.fake(1))
+	marked := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.endOfRIB[bgp.IPv4Unicast] && p.endOfRIB[bgp.IPv6Unicast]
+	}
+	r.eventually("the first End-of-RIB", func() (string, bool) { return "", marked() })
 	r.stop()
 	if err := <-r.ended; err != nil {
 		t.Errorf("Run returned %v", err)
 	}
-	// A NOTIFICATION would have been sent before the answer to what comes next.
-	if err := p.send(packet.NewBGPRouteRefreshMessage(packet.AFI_IP, 0, packet.SAFI_UNICAST)); err != nil {
-		t.Fatal(err)
-	}
+	// A NOTIFICATION would come before the answers to what is asked now.
 	p.mu.Lock()
 	p.endOfRIB = map[bgp.Family]bool{}
 	p.mu.Unlock()
-	r.eventually("the answer", func() (string, bool) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return "", p.endOfRIB[bgp.IPv4Unicast]
-	})
+	for _, afi := range []uint16{packet.AFI_IP, packet.AFI_IP6} {
+		if err := p.send(packet.NewBGPRouteRefreshMessage(afi, 0, packet.SAFI_UNICAST)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.eventually("the answers", func() (string, bool) { return p.ended(), marked() })
 	r.stillAlive(p)
 }
 

@@ -135,7 +135,7 @@ func (f *agentFlags) check() error {
 
 // runAgent wires the tasks of the agent proper and runs them until ctx ends or one fails.
 func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
-	klog.SetSlogLogger(log.With("component", "client-go"))
+	klog.SetSlogLogger(slog.New(quieter{log.With("component", "client-go").Handler()}))
 	if err := netlink.CheckPermission(); err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Restarting:   len(inherited) > 0,
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("--grpc-address: %w", err)
 	}
 	log.Info("starting", "version", version, "node", f.nodeName, "source", f.source, "inherited_routes", len(inherited))
 	web := admin.New(time.Now)

@@ -20,6 +20,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"github.com/fairway-bgp/fairway/controller/report"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
@@ -172,9 +174,10 @@ func (s *Source) take(name string, data []byte) bool {
 	}
 	objects, problems := parseFile(name, data)
 	next := &manifest{sum: sum, problems: problems, objects: objects, good: true}
-	if next.broken() {
+	switch {
+	case next.broken():
 		next.objects, next.good = s.lastGood(name, objects)
-	} else {
+	case valid(objects): // what parses but is invalid is the plan's to judge, and no copy to go back to
 		s.keepCopy(name, data)
 	}
 	s.files[name] = next
@@ -208,6 +211,14 @@ func (s *Source) lastGood(name string, parts []object) (objects []object, good b
 		return parts, false // kept by a release that understood it
 	}
 	return objects, true
+}
+
+// valid reports whether every object keeps the rules of its own schema.
+func valid(objects []object) bool {
+	return !slices.ContainsFunc(objects, func(o object) bool {
+		v, ok := o.value.(interface{ Validate() field.ErrorList })
+		return ok && len(v.Validate()) > 0
+	})
 }
 
 func isBroken(p Problem) bool { return p.Broken }

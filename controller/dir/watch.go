@@ -40,7 +40,8 @@ func (s *Source) Run(ctx context.Context) error {
 		case <-poll.C:
 		case <-f.events:
 			f.settle(ctx)
-		case <-f.errors: // events were lost
+		case err := <-f.errors:
+			s.log.Debug("changes were lost; the folder is read anew", "path", s.path, "error", err)
 		}
 	}
 }
@@ -97,7 +98,6 @@ func (f *follower) settle(ctx context.Context) {
 	for {
 		select {
 		case <-f.events:
-		case <-f.errors:
 		case <-time.After(settleQuiet):
 			return
 		case <-most:

@@ -125,27 +125,25 @@ func (s *Source) allWatches(core coreclient.CoreV1Interface, networking networki
 		newWatched(s, own(v1alpha1.ResourceBGPSpeakers), ours.BGPSpeakers(), &s.speakers,
 			func(o *v1alpha1.BGPSpeaker) (*v1alpha1.BGPSpeaker, bool) {
 				v1alpha1.SetDefaultsBGPSpeaker(o)
-				o.ObjectMeta, o.Status = trimmed(o.ObjectMeta), v1alpha1.BGPSpeakerStatus{}
-				return o, true
+				return &v1alpha1.BGPSpeaker{ObjectMeta: trimmed(o.ObjectMeta), Spec: o.Spec}, true
 			}),
 		newWatched(s, own(v1alpha1.ResourceBGPPeers), ours.BGPPeers(), &s.peers,
 			func(o *v1alpha1.BGPPeer) (*v1alpha1.BGPPeer, bool) {
 				v1alpha1.SetDefaultsBGPPeer(o)
-				o.ObjectMeta, o.Status = trimmed(o.ObjectMeta), v1alpha1.BGPPeerStatus{}
-				return o, true
+				return &v1alpha1.BGPPeer{ObjectMeta: trimmed(o.ObjectMeta), Spec: o.Spec}, true
 			}),
 		newWatched(s, own(v1alpha1.ResourceBGPAdvertisements), ours.BGPAdvertisements(), &s.advertisements,
 			func(o *v1alpha1.BGPAdvertisement) (*v1alpha1.BGPAdvertisement, bool) {
 				v1alpha1.SetDefaultsBGPAdvertisement(o)
-				o.ObjectMeta, o.Status = trimmed(o.ObjectMeta), v1alpha1.BGPAdvertisementStatus{}
-				return o, true
+				return &v1alpha1.BGPAdvertisement{ObjectMeta: trimmed(o.ObjectMeta), Spec: o.Spec}, true
 			}),
 		serviceCIDRs,
 	}
 }
 
 // trimmed leaves out what the plan does not use, above all the resource version: an update
-// of the status is no change then.
+// of the status is no change then. (The kind, which lists carry and watches do not, is left
+// out too.)
 func trimmed(m metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name:              m.Name,

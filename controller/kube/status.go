@@ -201,7 +201,7 @@ func (w *StatusWriter) load(ctx context.Context) error {
 	return nil
 }
 
-var errNoNode = errors.New("the Node does not exist")
+var errNoNode = errors.New("the Node does not exist; name another with --node-name, or wait until the kubelet has created it")
 
 // tell logs when writing begins to fail, when it fails for another reason, and when it works again.
 func (w *StatusWriter) tell(err error) {

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/klog/v2"
 )
 
 // Between attempts there is a pause that doubles from first to last, more or less by half.
@@ -80,8 +79,6 @@ func newWatched[L runtime.Object, O metav1.Object, V any](s *Source, of resource
 
 // run follows the objects until the context ends. No error ends it.
 func (w *watched) run(ctx context.Context, s *Source) {
-	// What goes wrong is told by the source, once.
-	ctx = klog.NewContext(ctx, klog.Logger{})
 	reflector := cache.NewReflectorWithOptions(s.persistent(w), w.example, w.store, cache.ReflectorOptions{Name: w.resource.String()})
 	// A connection that breaks is no reason to read everything anew.
 	reflector.MaxInternalErrorRetryDuration = time.Minute
@@ -171,7 +168,7 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // jittered keeps the agents of a cluster from asking in step.
 func jittered(d time.Duration) time.Duration {
-	return d/2 + rand.N(d)
+	return d/2 + rand.N(d) //nolint:gosec // no secret depends on it
 }
 
 // store is what a reflector fills: it converts, and puts into the source's collection.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // BIRD is a router that runs the real BIRD 2.
@@ -44,7 +45,15 @@ func (r *BIRD) Up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.lab.answers(ctx, r.daemon, r.socket())
+	// The socket is there before the configuration has been read, and birdc does
+	// not mind when the daemon ends over it.
+	return r.daemon.ready(ctx, func() error {
+		out, err := r.Birdc(ctx, "show", "status")
+		if err == nil && !strings.Contains(out, "up and running") {
+			err = fmt.Errorf("it says %q", out)
+		}
+		return err
+	})
 }
 
 // write puts the log statement on the first line, so that errors name the line

@@ -19,12 +19,14 @@ type FRR struct {
 	daemons []*Process // in the order they were started, zebra first
 }
 
+var frrPrograms = []string{"zebra", "bgpd", "bfdd", "staticd", "vtysh"}
+
 // FRR adds a router with this frr.conf; Lab.Up starts it. zebra and bgpd always
 // run, bfdd and staticd when the configuration speaks of them. It needs "no bgp
 // ebgp-requires-policy" to exchange anything over eBGP without policies.
 func (l *Lab) FRR(name, config string) *FRR {
 	r := &FRR{Host: l.newHost(name), config: config}
-	if err := need("zebra", "bgpd", "bfdd", "staticd", "vtysh"); err != nil {
+	if err := need(frrPrograms...); err != nil {
 		l.fail(err)
 		return r
 	}
@@ -32,16 +34,33 @@ func (l *Lab) FRR(name, config string) *FRR {
 		return r
 	}
 	r.create(routing)
-	l.script( // FRR's daemons run as frr, and leave a folder each in /var/tmp/frr
+	r.prepare()
+	l.mu.Lock()
+	l.routers = append(l.routers, r)
+	l.mu.Unlock()
+	return r
+}
+
+// FRRBeside is FRR on a host that there is already, next to what else runs there. Its Up
+// starts it; Lab.Up does not.
+func (l *Lab) FRRBeside(m Machine, config string) *FRR {
+	r := &FRR{Host: m.host(), config: config}
+	if err := need(frrPrograms...); err != nil {
+		l.fail(err)
+		return r
+	}
+	r.prepare()
+	return r
+}
+
+// prepare makes the folders that the daemons expect.
+func (r *FRR) prepare() {
+	r.lab.script( // FRR's daemons run as frr, and leave a folder each in /var/tmp/frr
 		"[ -d /var/tmp/frr ] || install -d -o frr -g frr -m 700 /var/tmp/frr",
 		"mountpoint -q /var/tmp/frr || mount -t tmpfs -o mode=777 lab /var/tmp/frr",
 		"install -d -o frr -g frr /run/frr "+r.sockets(),
 		": >"+r.sockets()+"/vtysh.conf",
 	)
-	l.mu.Lock()
-	l.routers = append(l.routers, r)
-	l.mu.Unlock()
-	return r
 }
 
 // sockets is the folder of the router's control sockets, inside the lab.
@@ -99,27 +118,14 @@ func (r *FRR) startDaemon(ctx context.Context, name string) error {
 
 // listens waits until vtysh can talk to the daemon.
 func (r *FRR) listens(ctx context.Context, daemon *Process) error {
-	return r.lab.answers(ctx, daemon, r.sockets()+"/"+filepath.Base(daemon.Name)+".vty")
-}
-
-// answers waits until the unix socket at path, inside the lab, takes connections.
-func (l *Lab) answers(ctx context.Context, p *Process, path string) error {
+	socket := fmt.Sprintf("/proc/%d/root%s/%s.vty", r.lab.keeper.pid, r.sockets(), filepath.Base(daemon.Name))
 	var dialer net.Dialer
-	outside := fmt.Sprintf("/proc/%d/root%s", l.keeper.pid, path)
-	ready := func() error {
-		conn, err := dialer.DialContext(ctx, "unix", outside)
+	return daemon.ready(ctx, func() error {
+		conn, err := dialer.DialContext(ctx, "unix", socket)
 		if err != nil {
-			return fmt.Errorf("waiting for %s: %w", p.Name, err)
-		}
-		return conn.Close()
-	}
-	return Until(ctx, func() error {
-		if err := ready(); err != nil && p.over(0) {
-			log, _ := p.Log()
-			return Never(fmt.Errorf("%s ended at once (%w): %s", p.Name, p.err, lastLines(log, 10)))
-		} else {
 			return err
 		}
+		return conn.Close()
 	})
 }
 

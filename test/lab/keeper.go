@@ -73,8 +73,7 @@ func (k *keeper) start(ctx context.Context, logPath string) error {
 		k.pid, err = strconv.Atoi(strings.TrimSpace(line))
 	}
 	if err != nil {
-		k.release()
-		_ = k.wait()
+		_ = k.stop()
 		said, _ := os.ReadFile(logPath)
 		return fmt.Errorf("%w: making namespaces needs root with all capabilities: %s",
 			ErrUnavailable, strings.TrimSpace(string(said)))
@@ -82,12 +81,10 @@ func (k *keeper) start(ctx context.Context, logPath string) error {
 	return nil
 }
 
-// release ends the keeper, and with it every process of the lab.
-func (k *keeper) release() { _ = k.pipe.Close() }
-
-// wait returns when the keeper is gone, which the kernel lets go last of all
-// processes of the lab.
-func (k *keeper) wait() error {
+// stop ends the keeper, and with it every process of the lab. It returns when the
+// keeper is gone, which the kernel lets go last of them all.
+func (k *keeper) stop() error {
+	_ = k.pipe.Close()
 	late := time.AfterFunc(closeTimeout, func() { _ = k.cmd.Process.Kill() })
 	err := k.cmd.Wait()
 	if !late.Stop() {

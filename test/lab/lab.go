@@ -140,11 +140,7 @@ func (l *Lab) Close() error {
 		return nil
 	}
 	l.detached = true
-	l.keeper.release()
-	for _, p := range l.processes {
-		p.wake()
-	}
-	err := l.keeper.wait()
+	err := l.keeper.stop()
 	for _, p := range l.processes {
 		if !p.over(closeTimeout) {
 			err = errors.Join(err, fmt.Errorf("%s is still there after the lab was closed (pid %d)", p.Name, p.Pid))
@@ -199,8 +195,10 @@ func (l *Lab) run(ctx context.Context, host string, argv ...string) (string, err
 	var stdout, stderr bytes.Buffer
 	cmd := l.command(ctx, host, argv...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	// The program is nsenter's child: end the two together.
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel = func() error {
+		killFollowers(cmd.Process.Pid)
+		return nil
+	}
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	if err == nil {
@@ -213,6 +211,12 @@ func (l *Lab) run(ctx context.Context, host string, argv ...string) (string, err
 	return stdout.String(), fmt.Errorf("%s: running %q: %w: %s", nameOf(host), strings.Join(argv, " "), err, said)
 }
 
+// parentScript runs a program and ends as it did. Only children of a process that
+// entered a process namespace are in it, so each program needs a parent outside.
+// nsenter could be that itself, but it stops when its child is stopped, then reaps
+// nothing, and so keeps a dead lab from going away.
+const parentScript = `"$@"; status=$?; [ $status -le 128 ] || kill -$((status - 128)) $$; exit $status`
+
 // command prepares argv to run in a host's namespaces, in a session of its own
 // so that a Ctrl-C meant for the test does not reach the lab.
 func (l *Lab) command(ctx context.Context, host string, argv ...string) *exec.Cmd {
@@ -220,7 +224,8 @@ func (l *Lab) command(ctx context.Context, host string, argv ...string) *exec.Cm
 	if host != "" {
 		net = fmt.Sprintf("--net=/proc/%d/root/run/netns/%s", l.keeper.pid, host)
 	}
-	args := append([]string{"--target=" + strconv.Itoa(l.keeper.pid), "--mount", "--pid", net, "--"}, argv...)
+	args := append([]string{"--target=" + strconv.Itoa(l.keeper.pid), "--mount", "--pid", net,
+		"--no-fork", "--", "sh", "-c", parentScript, "sh"}, argv...)
 	cmd := exec.CommandContext(ctx, "nsenter", args...)
 	cmd.Env = append(os.Environ(), "PATH="+searchPath())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

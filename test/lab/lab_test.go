@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -256,6 +257,15 @@ func TestRunTellsWhatAFailingProgramSaid(t *testing.T) {
 	}
 }
 
+func TestEnterIsACommandLineForPeople(t *testing.T) {
+	l := New(t)
+	l.Host("a").AddAddress("lo", "10.9.9.9/32")
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", l.Enter("a")+" ip -o addr show dev lo").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "10.9.9.9") {
+		t.Errorf("got %s (%v)", out, err)
+	}
+}
+
 func TestRunEndsTheProgramAtItsDeadline(t *testing.T) {
 	l := New(t)
 	h := l.Host("a")
@@ -272,7 +282,7 @@ func TestRunEndsTheProgramAtItsDeadline(t *testing.T) {
 	})
 }
 
-func TestProcessStopsResumesAndEndsAsAsked(t *testing.T) {
+func TestProcessFreezesGoesOnAndEndsAsAsked(t *testing.T) {
 	h := New(t).Host("a")
 	const counter = `trap 'echo bye; exit 7' TERM; while :; do echo tick; sleep 0.01; done`
 	p, err := h.Start(t.Context(), "counter", "sh", "-c", counter)
@@ -306,7 +316,7 @@ func TestProcessStopsResumesAndEndsAsAsked(t *testing.T) {
 		}
 		return nil
 	})
-	if err := p.Resume(); err != nil {
+	if err := p.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	more()
@@ -326,7 +336,7 @@ func TestKillWorksOnAStoppedProcessAndCloseToo(t *testing.T) {
 	h := l.Host("a")
 	for _, end := range []func(*Process) error{
 		(*Process).Kill,
-		func(p *Process) error { return errors.Join(l.Close(), p.Wait(t.Context())) },
+		func(*Process) error { return l.Close() },
 	} {
 		p, err := h.Start(t.Context(), "sleep", "sleep", "1000")
 		if err != nil {
@@ -335,8 +345,11 @@ func TestKillWorksOnAStoppedProcessAndCloseToo(t *testing.T) {
 		if err := p.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		if err := end(p); err != nil && !strings.Contains(err.Error(), "killed") {
+		if err := end(p); err != nil {
 			t.Error(err)
+		}
+		if err := p.Wait(t.Context()); err == nil || err.Error() != "signal: killed" {
+			t.Errorf("it ended with %v", err)
 		}
 		if stateOf(p.Pid) != "" {
 			t.Errorf("it is still there, in state %s", stateOf(p.Pid))

@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,7 +50,7 @@ func child(mode string) error {
 }
 
 // populate raises what could leak: hosts, links, a daemon that leaves its
-// session, and one that ignores every signal it can.
+// session, a process that is frozen, and one that ignores every signal it can.
 func populate(ctx context.Context, l *Lab) error {
 	a, b := l.Node("node-1"), l.Host("b")
 	l.Link(a, b, "10.0.0.0/31")
@@ -64,71 +62,91 @@ func populate(ctx context.Context, l *Lab) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.Start(ctx, "deaf", "sh", "-c", "trap '' HUP INT TERM PIPE; while :; do sleep 1; done")
+	frozen, err := b.Start(ctx, "frozen", "sleep", "1000")
+	if err != nil {
+		return err
+	}
+	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	_, err = b.Start(ctx, "deaf", "sh", "-c", "trap '' HUP INT TERM PIPE; exec sleep 1000")
 	return err
 }
 
-// A census holds a lab's namespaces by inode and finds who is in them.
-type census map[string]bool
+// A census tells whether a lab is still there: its processes by their process
+// namespace, and its network namespaces by a canary in each, one end of a veth
+// pair whose other end, in a lab of the census's own, goes when it goes.
+type census struct {
+	space string // held open, or the kernel would give its number to the next lab
+	watch *Host
+}
 
 func takeCensus(t *testing.T, keeper int) census {
 	t.Helper()
-	spaces := census{}
-	for _, kind := range []string{"pid", "mnt", "net"} {
-		link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", keeper, kind))
-		if err != nil {
-			t.Fatal(err)
-		}
-		spaces[link] = true
-	}
-	named, err := filepath.Glob(fmt.Sprintf("/proc/%d/root/run/netns/*", keeper))
-	if err != nil || len(named) != 3 {
-		t.Fatalf("the lab has the namespaces %v (%v), want three", named, err)
-	}
-	for _, path := range named {
-		var stat syscall.Stat_t
-		if err := syscall.Stat(path, &stat); err != nil {
-			t.Fatal(err)
-		}
-		spaces[fmt.Sprintf("net:[%d]", stat.Ino)] = true
-	}
-	if len(spaces) != 6 {
-		t.Fatalf("the lab has %d namespaces, want 6: %v", len(spaces), spaces)
-	}
-	return spaces
-}
-
-// inhabitants are the processes that live in one of the namespaces.
-func (c census) inhabitants(t *testing.T) []int {
-	t.Helper()
-	paths, err := filepath.Glob("/proc/[0-9]*/ns/*")
+	space := fmt.Sprintf("/proc/%d/ns/pid", keeper)
+	link, err := os.Readlink(space)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var pids []int
-	for _, path := range paths {
-		if link, err := os.Readlink(path); err == nil && c[link] {
-			pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
-			pids = append(pids, pid)
+	held, err := os.Open(space)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = held.Close() })
+	l := New(t)
+	c := census{space: link, watch: l.Host("watch")}
+	nets, err := filepath.Glob(fmt.Sprintf("/proc/%d/root/run/netns/*", keeper))
+	if err != nil || len(nets) != 3 {
+		t.Fatalf("the lab has the namespaces %v (%v), want three", nets, err)
+	}
+	for i, net := range append(nets, fmt.Sprintf("/proc/%d/ns/net", keeper)) {
+		cmd := exec.Command("nsenter", "--net="+net, "ip", "link", "add", "name", "canary", "type", "veth",
+			"peer", "name", fmt.Sprintf("canary-%d", i), "netns", fmt.Sprintf("/proc/%d/root/run/netns/watch", l.keeper.pid))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("placing a canary: %v: %s", err, out)
 		}
 	}
-	slices.Sort(pids)
-	return slices.Compact(pids)
+	return c
+}
+
+// inhabitants are the processes of the lab.
+func (c census) inhabitants(t *testing.T) []string {
+	t.Helper()
+	paths, err := filepath.Glob("/proc/[0-9]*/ns/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []string
+	for _, path := range paths {
+		if link, err := os.Readlink(path); err == nil && link == c.space {
+			pids = append(pids, strings.Split(path, "/")[2])
+		}
+	}
+	return pids
+}
+
+func (c census) canaries(t *testing.T) int {
+	t.Helper()
+	out, err := c.watch.Run(t.Context(), "ip", "-o", "link", "show")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(out, ": canary-")
 }
 
 // mustBePopulated is the twin of mustBeEmpty that shows that the census counts.
 func (c census) mustBePopulated(t *testing.T) {
 	t.Helper()
-	if pids := c.inhabitants(t); len(pids) < 3 {
-		t.Fatalf("the living lab has %v for processes, want at least three", pids)
+	if pids, nets := c.inhabitants(t), c.canaries(t); len(pids) != 4 || nets != 4 {
+		t.Fatalf("the living lab has the processes %v and %d network namespaces, want four each", pids, nets)
 	}
 }
 
 func (c census) mustBeEmpty(t *testing.T) {
 	t.Helper()
 	Eventually(t, patience, func() error {
-		if pids := c.inhabitants(t); len(pids) > 0 {
-			return fmt.Errorf("processes %v outlive their lab", pids)
+		if pids, nets := c.inhabitants(t), c.canaries(t); len(pids) > 0 || nets > 0 {
+			return fmt.Errorf("processes %v and %d network namespaces outlive their lab", pids, nets)
 		}
 		return nil
 	})
@@ -147,6 +165,7 @@ func TestClosedLabLeavesNothing(t *testing.T) {
 	if pids := c.inhabitants(t); len(pids) > 0 {
 		t.Errorf("processes %v outlive their lab", pids)
 	}
+	c.mustBeEmpty(t) // the kernel takes namespaces down in its own time
 }
 
 func TestLabWithKilledKeeperLeavesNothing(t *testing.T) {

@@ -20,7 +20,7 @@ type Process struct {
 	LogPath string // standard output and error, of earlier runs of the same name too
 	Pid     int    // as seen from outside the lab, good for signals and /proc
 
-	cmd  *exec.Cmd // nsenter, the parent
+	cmd  *exec.Cmd // the parent, see parentScript
 	done chan struct{}
 	err  error // how it ended, once done
 }
@@ -73,7 +73,7 @@ func (l *Lab) launch(p *Process) error {
 	return nil
 }
 
-// findPid waits for nsenter to have its child, the process proper.
+// findPid waits for the parent to have its child, the process proper.
 func (p *Process) findPid(ctx context.Context) error {
 	return Until(ctx, func() error {
 		if children := childrenOf(p.cmd.Process.Pid); len(children) > 0 {
@@ -102,7 +102,8 @@ func (p *Process) Wait(ctx context.Context) error {
 	}
 }
 
-// Signal sends a signal to the process. After SIGSTOP use Resume.
+// Signal sends a signal to the process. SIGSTOP and SIGCONT freeze it and let it
+// go on.
 func (p *Process) Signal(signal syscall.Signal) error {
 	if p.over(0) {
 		return fmt.Errorf("%s has ended: %w", p.Name, os.ErrProcessDone)
@@ -110,13 +111,19 @@ func (p *Process) Signal(signal syscall.Signal) error {
 	return syscall.Kill(p.Pid, signal)
 }
 
-// Resume lets a process go on that was stopped by SIGSTOP. nsenter stops along
-// with it, and wakes it when woken itself.
-func (p *Process) Resume() error {
-	if err := p.Signal(syscall.SIGCONT); err != nil {
-		return err
-	}
-	return p.cmd.Process.Signal(syscall.SIGCONT)
+// ready waits until check is content, but not for a process that has ended.
+func (p *Process) ready(ctx context.Context, check func() error) error {
+	return Until(ctx, func() error {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		if p.over(0) {
+			log, _ := p.Log()
+			return Never(fmt.Errorf("%s ended at once (%v): %s", p.Name, p.err, lastLines(log, 10)))
+		}
+		return fmt.Errorf("waiting for %s: %w", p.Name, err)
+	})
 }
 
 // Stop asks with SIGTERM, waits until the process has ended or ctx is done, 10
@@ -148,7 +155,6 @@ func (p *Process) Kill() error {
 	if err := p.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("killing %s: %w", p.Name, err)
 	}
-	p.wake()
 	if !p.over(closeTimeout) {
 		return fmt.Errorf("%s is still there after SIGKILL (pid %d)", p.Name, p.Pid)
 	}
@@ -192,45 +198,43 @@ func (p *Process) over(d time.Duration) bool {
 	}
 }
 
-// wake has a stopped nsenter go on, to reap the process it is the parent of. It
-// has to live for that: what it leaves behind falls to the machine's process 1,
-// which may take seconds.
-func (p *Process) wake() {
-	if !p.over(0) {
-		_ = p.cmd.Process.Signal(syscall.SIGCONT)
+// childrenOf searches /proc, since not every kernel lists the children.
+func childrenOf(pid int) []int {
+	return search(func(_, parent, _ int) bool { return parent == pid })
+}
+
+// killFollowers kills all of a process group but its leader, which is left to
+// reap its child: an orphan would fall to the machine's process 1, and some take
+// seconds to reap.
+func killFollowers(leader int) {
+	for _, pid := range search(func(pid, _, group int) bool { return group == leader && pid != leader }) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
 
-// childrenOf searches /proc, since not every kernel lists the children.
-func childrenOf(pid int) []int {
+// search finds processes by pid, parent and process group.
+func search(match func(pid, parent, group int) bool) []int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
 	}
-	var children []int
+	var found []int
 	for _, entry := range entries {
-		child, err := strconv.Atoi(entry.Name())
+		pid, err := strconv.Atoi(entry.Name())
 		if err != nil {
 			continue
 		}
-		if parentOf(child) == pid {
-			children = append(children, child)
+		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		// After a name in parentheses, which may hold anything: state, parent, group.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		parent, _ := strconv.Atoi(fields[1])
+		group, _ := strconv.Atoi(fields[2])
+		if match(pid, parent, group) {
+			found = append(found, pid)
 		}
 	}
-	return children
-}
-
-// parentOf reads the fourth field of /proc/PID/stat; the second is a name in
-// parentheses that may hold anything. 0 means that there is no such process.
-func parentOf(pid int) int {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 2 {
-		return 0
-	}
-	parent, _ := strconv.Atoi(fields[1])
-	return parent
+	return found
 }
