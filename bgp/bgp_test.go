@@ -54,7 +54,7 @@ func TestASecretRedactsItselfHoweverItIsShown(t *testing.T) {
 	}
 	for what, shown := range map[string]string{
 		"%v": fmt.Sprintf("%v", peer), "%+v": fmt.Sprintf("%+v", peer), "%#v": fmt.Sprintf("%#v", peer),
-		"%s": fmt.Sprintf("%s", peer.Password), "%q": fmt.Sprintf("%q", peer.Password), "%x": fmt.Sprintf("%x", peer.Password),
+		"%s": fmt.Sprintf("<%s>", peer.Password), "%q": fmt.Sprintf("%q", peer.Password), "%x": fmt.Sprintf("%x", peer.Password),
 		"JSON": string(encoded), "log": logged.String(), "error": fmt.Errorf("peer %v", peer).Error(),
 	} {
 		if strings.Contains(shown, hidden) || strings.Contains(shown, fmt.Sprintf("%x", hidden)) {

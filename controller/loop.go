@@ -22,8 +22,8 @@ const (
 	settlePeriod = 250 * time.Millisecond
 	// countPeriod is how often the counters are read once it is.
 	countPeriod = 5 * time.Second
-	// retryMax bounds the doubling wait before a plan that could not be applied is tried again.
-	retryMin, retryMax = time.Second, 30 * time.Second
+	// The wait doubles between these before a plan that could not be applied is tried again.
+	firstRetry, lastRetry = time.Second, 30 * time.Second
 )
 
 // Options are what a Loop works with.
@@ -121,10 +121,7 @@ func (l *Loop) replan(ctx context.Context) error {
 	l.plan = plan.Build(l.snap, l.local, accepted)
 	l.noteProblems()
 	l.applied = l.Speaker.Apply(ctx, l.plan.Desired)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if first && errors.Is(l.applied, bgp.ErrNotStarted) {
+	if first && errors.Is(l.applied, bgp.ErrNotStarted) && ctx.Err() == nil {
 		return l.applied
 	}
 	l.backOff()
@@ -163,9 +160,9 @@ func (l *Loop) backOff() {
 	case l.applied == nil && l.hostErr == nil:
 		l.retry = 0
 	case l.retry == 0:
-		l.retry = retryMin
+		l.retry = firstRetry
 	default:
-		l.retry = min(2*l.retry, retryMax)
+		l.retry = min(2*l.retry, lastRetry)
 	}
 }
 

@@ -130,7 +130,7 @@ const (
 
 // SessionStatus is one session of a node.
 type SessionStatus struct {
-	// peer is the name of the BGPPeer, or "mesh" for a session with another node.
+	// peer is the name of the BGPPeer, or "mesh/NODE" for a session with another node.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1

@@ -19,8 +19,8 @@ const LabelBundleVersion = AnnotationPrefix + "bundle-version"
 // BundleVersion is the value of [LabelBundleVersion] on this release's CRDs.
 const BundleVersion = "v0.1.0"
 
-// MeshPeer is the name that stands for the node mesh where a BGPPeer's name would stand
-// in [SessionStatus].
+// MeshPeer begins, before a slash and the other node's name, what stands in
+// [SessionStatus] where a BGPPeer's name would: "mesh/node-b". No BGPPeer may be called so.
 const MeshPeer = "mesh"
 
 // ConditionAccepted says whether an object is used as it is written. It is set on

@@ -94,11 +94,10 @@ func (f *agentFlags) run(ctx context.Context) error {
 		return fmt.Errorf("finding this program's own file: %w", err)
 	}
 	status, err := supervise(slices.Concat([]string{self}, os.Args[1:], []string{"--child"}), log.With("process", "parent"))
-	if err != nil {
-		return err
+	if err == nil && status != exitOK {
+		return exitStatus(status)
 	}
-	os.Exit(status)
-	return nil
+	return err
 }
 
 func (f *agentFlags) logger() (*slog.Logger, error) {
@@ -151,7 +150,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("reading the kernel's routes: %w", err)
 	}
-	listener, err := net.Listen("tcp", f.httpAddress)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.httpAddress)
 	if err != nil {
 		return fmt.Errorf("--http-address: %w: end what uses the port, or choose another", err)
 	}
@@ -179,9 +178,9 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Now:       time.Now,
 	})
 	group, ctx := errgroup.WithContext(ctx)
-	tasks := append(src.tasks, kernel.Run, speaker.Run, loop.Run, forwarder.Run,
-		func(ctx context.Context) error { return web.Serve(ctx, listener) })
-	for _, task := range tasks {
+	tasks := []task{kernel.Run, speaker.Run, loop.Run, forwarder.Run,
+		func(ctx context.Context) error { return web.Serve(ctx, listener) }}
+	for _, task := range slices.Concat(src.tasks, tasks) {
 		group.Go(func() error { return task(ctx) })
 	}
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {

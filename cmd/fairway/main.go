@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -21,11 +22,22 @@ const (
 )
 
 func main() {
-	if err := rootCommand().ExecuteContext(context.Background()); err != nil {
+	err := rootCommand().ExecuteContext(context.Background())
+	var status exitStatus
+	switch {
+	case errors.As(err, &status):
+		os.Exit(int(status))
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "fairway: "+err.Error())
 		os.Exit(exitError)
 	}
 }
+
+// exitStatus is the end of the agent, which has said itself why: the parent's own is the same.
+type exitStatus int
+
+// Error implements error.
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{

@@ -119,10 +119,7 @@ func (b *builder) planMeshSession(node *snapshot.Node, f bgp.Family, password bg
 	return true
 }
 
-// meshPrefix begins the names of mesh sessions; no BGPPeer can be called so.
-const meshPrefix = "mesh/"
-
 // MeshPeerName returns the name of the mesh session with a node at an address.
 func MeshPeerName(node string, addr netip.Addr) string {
-	return meshPrefix + node + "/" + addr.String()
+	return v1alpha1.MeshPeer + "/" + node + "/" + addr.String()
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,8 +89,8 @@ func TestAgentThatCannotGoOnSaysSoInOneLine(t *testing.T) {
 			if tt.port != "" {
 				occupy(t, n.Host, tt.port)
 			}
-			argv := append(tt.before, lab.Binary(t), "agent", "--state-dir="+t.TempDir())
-			code, said := runToEnd(t, n.Host, append(argv, tt.flags...))
+			argv := slices.Concat(tt.before, []string{lab.Binary(t), "agent", "--state-dir=" + t.TempDir()}, tt.flags)
+			code, said := runToEnd(t, n.Host, argv)
 			if code != 1 {
 				t.Errorf("exit status %d, want 1", code)
 			}

@@ -121,7 +121,7 @@ func newRig(t *testing.T, nodes int) *rig {
 		t.Fatal(err)
 	}
 	for _, file := range []string{"namespace.yaml", "rbac.yaml"} {
-		r.apply(r.read(filepath.Join(deploy, "kustomize/base", file)))
+		r.apply(r.read(filepath.Join(deploy, "kustomize", "base", file)))
 	}
 	var err error
 	if r.fair, err = client.NewForConfig(r.cp.RESTConfig()); err != nil {

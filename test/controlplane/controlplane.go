@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairway-bgp/fairway/test/controlplane/binaries"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/fairway-bgp/fairway/test/controlplane/binaries"
 )
 
 // startTimeout is how long a control plane may take to become ready. It takes
@@ -187,7 +188,7 @@ func (cp *ControlPlane) stop() {
 		if p == nil {
 			continue
 		}
-		if err, ended := p.ended(); ended {
+		if ended, err := p.ended(); ended {
 			cp.tb.Errorf("%s ended before the test did: %v\n%s", p.name, err, p.tail(20))
 		}
 		if err := p.kill(); err != nil {

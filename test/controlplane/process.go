@@ -75,12 +75,12 @@ func bindToParent(cmd *exec.Cmd) {
 }
 
 // ended reports whether the program is gone, and how it went.
-func (p *process) ended() (error, bool) {
+func (p *process) ended() (gone bool, err error) {
 	select {
 	case <-p.done:
-		return p.err, true
+		return true, p.err
 	default:
-		return nil, false
+		return false, nil
 	}
 }
 

@@ -84,10 +84,13 @@ func (r *BIRD) Birdc(ctx context.Context, command ...string) (string, error) {
 // Daemon is the running daemon, nil when there is none.
 func (r *BIRD) Daemon() *Process { return r.daemon }
 
-// Down stops the daemon: sessions get their NOTIFICATION.
+// Down stops the daemon, if it runs: sessions get their NOTIFICATION.
 func (r *BIRD) Down(ctx context.Context) error {
 	daemon := r.daemon
 	r.daemon = nil
+	if daemon == nil || daemon.over(0) {
+		return nil
+	}
 	return daemon.Stop(ctx)
 }
 
@@ -95,5 +98,8 @@ func (r *BIRD) Down(ctx context.Context) error {
 func (r *BIRD) Crash() error {
 	daemon := r.daemon
 	r.daemon = nil
+	if daemon == nil {
+		return nil
+	}
 	return daemon.Kill()
 }

@@ -120,7 +120,7 @@ func (p *Process) ready(ctx context.Context, check func() error) error {
 		}
 		if p.over(0) {
 			log, _ := p.Log()
-			return Never(fmt.Errorf("%s ended at once (%v): %s", p.Name, p.err, lastLines(log, 10)))
+			return Never(fmt.Errorf("%s ended at once (%s): %s", p.Name, fmt.Sprint(p.err), lastLines(log, 10)))
 		}
 		return fmt.Errorf("waiting for %s: %w", p.Name, err)
 	})
