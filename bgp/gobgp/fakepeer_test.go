@@ -116,6 +116,7 @@ func (p *fakePeer) openMessage() *packet.BGPMessage {
 		packet.NewCapMultiProtocol(packet.RF_IPv4_UC),
 		packet.NewCapMultiProtocol(packet.RF_IPv6_UC),
 		packet.NewCapFourOctetASNumber(p.asn),
+		packet.NewCapRouteRefresh(),
 	}
 	if p.restart {
 		capabilities = append(capabilities, packet.NewCapGracefulRestart(false, false, 120, []*packet.CapGracefulRestartTuple{

@@ -28,7 +28,8 @@ func client(t *testing.T, writable bool) (*rig, api.GobgpApiClient) {
 	p := r.peer(1)
 	p.Password = "s3cret-one"
 	r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{p}, Advertisements: []bgp.Advertisement{advertise("10.1.0.0/24", "peer-1")}})
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func TestCallsThatCrashGoBGPAreRefusedInEveryMode(t *testing.T) {
 	for _, writable := range []bool{false, true} {
 		r, c := client(t, writable)
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
+		t.Cleanup(cancel)
 		nameless := []*api.AfiSafi{{Config: &api.AfiSafiConfig{Enabled: true}}}
 		calls := map[string]func() error{
 			"WatchEvent": func() error {

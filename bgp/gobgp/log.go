@@ -24,6 +24,7 @@ const exitFatal = 2
 // went down or does not come up, and that a password could not be set.
 type logger struct {
 	out      *slog.Logger
+	ctx      context.Context // of Run: GoBGP gives none
 	sessions *sessionLog
 	exit     func(status int)
 	synced   chan struct{} // readable after GoBGP ended its restart
@@ -102,8 +103,12 @@ var levels = map[string]slog.Level{
 	"received notification":                         slog.LevelInfo,
 	"sent notification":                             slog.LevelInfo,
 	"Can't find the neighbor":                       slog.LevelDebug,
+	noMatchingPath:                                  slog.LevelDebug,
 	"Administrative shutdown(Prefix limit reached)": slog.LevelWarn,
 }
+
+// noMatchingPath comes with every withdrawal of what the import policy had refused.
+const noMatchingPath = "No matching path for withdraw found, may be path was not installed into table"
 
 func levelOf(msg string, fields log.Fields, otherwise slog.Level) slog.Level {
 	if msg == md5Failed {
@@ -119,8 +124,7 @@ func levelOf(msg string, fields log.Fields, otherwise slog.Level) slog.Level {
 }
 
 func (l *logger) write(level slog.Level, msg string, fields log.Fields) {
-	ctx := context.Background() // GoBGP's logger has none
-	if !l.out.Enabled(ctx, level) {
+	if !l.out.Enabled(l.ctx, level) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, len(fields))
@@ -136,7 +140,7 @@ func (l *logger) write(level slog.Level, msg string, fields log.Fields) {
 		attrs = append(attrs, slog.Any(strings.ToLower(key), value))
 	}
 	slices.SortFunc(attrs, func(a, b slog.Attr) int { return strings.Compare(a.Key, b.Key) })
-	l.out.LogAttrs(ctx, level, strings.ToLower(msg), attrs...)
+	l.out.LogAttrs(l.ctx, level, strings.ToLower(msg), attrs...) //nolint:sloglint // the message is GoBGP's
 }
 
 const md5Failed = "failed to set md5"

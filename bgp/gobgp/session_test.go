@@ -153,10 +153,10 @@ func TestAnOpenThatDoesNotFitSaysWhy(t *testing.T) {
 	r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}})
 	fake := r.fake(1)
 	fake.asn = 64999
-	if _, err := fake.dial(); err == nil {
-		t.Fatal("the session came up with the wrong ASN")
-	}
 	r.eventually("the reason", func() (string, bool) {
+		if _, err := fake.dial(); err == nil {
+			t.Fatal("the session came up with the wrong ASN")
+		}
 		why := r.session("peer-1").LastError
 		return why, strings.Contains(why, "we sent") && strings.Contains(why, "bad peer as")
 	})

@@ -5,7 +5,8 @@
 //   - A peer hears a prefix if and only if it is in the audience of its advertisement, with
 //     the next hop that is meant for that peer. Nothing else is exported, and a learned path
 //     enters the RIB only if a rule of its peer allows it and our own AS is not in it.
-//   - A session with a password never comes up without it.
+//   - A peer with a password is refused until the sockets hold the password; if they cannot,
+//     it stays refused.
 //   - What did not change is not touched: a session is reset only by a change of its own peer
 //     that cannot be applied to a live session.
 //   - A peer or a prefix that cannot work affects itself alone.
@@ -115,6 +116,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	if err := prepareGRPCSockets(s.opts.GRPCAddress); err != nil {
 		return err
 	}
+	s.log.ctx = ctx
 	options := []server.ServerOption{server.LoggerOption(s.log)}
 	if s.opts.GRPCAddress != "" {
 		guard := &guard{writable: s.opts.GRPCWritable, groupExists: s.groupExists}
