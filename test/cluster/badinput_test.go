@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairway-bgp/fairway/test/lab"
 )
@@ -209,23 +210,89 @@ func TestAPIServerThatIsAway(t *testing.T) {
 	}
 }
 
+// dirRig is one node whose agent reads a folder, and an FRR router.
+func dirRig(t *testing.T) (r *rig, n *node, dir string, start func()) {
+	t.Helper()
+	r = &rig{Lab: lab.New(t), t: t}
+	n = &node{Node: r.Node("node-1"), rig: r, index: 1}
+	r.router = r.FRR("router", routerConfig(1))
+	lan := r.Switch("lan")
+	lan.Attach(n, "192.0.2.11/24")
+	lan.Attach(r.router, "192.0.2.1/24")
+	if err := r.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	write(t, dir, "speaker.yaml", speakerManifest)
+	return r, n, dir, func() {
+		n.start("--source=dir:"+dir, "--node-name=node-1", "--state-dir="+filepath.Join(n.Dir(), "state"))
+	}
+}
+
+// TestPasswordThatDiffersKeepsTheSessionDown has the session to FRR come up only while both
+// sides have the same password, whoever is the one that lacks it or has another.
+func TestPasswordThatDiffersKeepsTheSessionDown(t *testing.T) {
+	r, n, dir, start := dirRig(t)
+	ours := func(password string) {
+		t.Helper()
+		secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: router}\nstringData: {password: " + password + "}\n"
+		write(t, dir, "secret.yaml", secret)
+	}
+	theirs := func(line string) {
+		t.Helper()
+		if err := r.router.Configure(t.Context(), "router bgp 65001\n "+line+"\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	protected := strings.Replace(peerManifest, "asn: 65001", "asn: 65001, passwordSecretRef: {name: router}", 1)
+	up := func() { t.Helper(); r.eventually(func() error { return n.established(1) }) }
+	// staysDown waits for the session to go down and then looks whether it comes up again,
+	// for longer than any try of either side takes.
+	staysDown := func() {
+		t.Helper()
+		r.eventually(func() error { return n.established(0) })
+		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
+		defer cancel()
+		if err := lab.Until(ctx, func() error { return n.established(1) }); err == nil {
+			t.Error("the session came up")
+		}
+	}
+	ours("one")
+	theirs("neighbor 192.0.2.11 password one")
+	write(t, dir, "router.yaml", protected)
+	start()
+	t.Log("the same on both sides: up, so that what follows can fail")
+	up()
+	t.Log("another on ours")
+	ours("two")
+	staysDown()
+	t.Log("none on theirs")
+	theirs("no neighbor 192.0.2.11 password")
+	staysDown()
+	t.Log("none on either side: up")
+	write(t, dir, "router.yaml", peerManifest)
+	up()
+	t.Log("none on ours")
+	theirs("neighbor 192.0.2.11 password one")
+	staysDown()
+	t.Log("the same again: up")
+	ours("one")
+	write(t, dir, "router.yaml", protected)
+	up()
+	for _, secret := range []string{"\"one\"", "\"two\"", "=one", "=two", ": one", ": two"} {
+		if strings.Contains(n.log(), secret) {
+			t.Errorf("the log holds a password, %s", secret)
+		}
+	}
+}
+
 // TestMistakesAffectThemselvesAlone makes mistakes in the folder of an agent whose session
 // is up: the session and what it carries stay, and each mistake is named.
 func TestMistakesAffectThemselvesAlone(t *testing.T) {
-	l := lab.New(t)
-	r := &rig{Lab: l, t: t}
-	n := &node{Node: l.Node("node-1"), rig: r, index: 1}
-	r.router = l.FRR("router", routerConfig(1))
-	lan := l.Switch("lan")
-	lan.Attach(n, "192.0.2.11/24")
-	lan.Attach(r.router, "192.0.2.1/24")
-	if err := l.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	dir, state := t.TempDir(), t.TempDir()
-	write(t, dir, "speaker.yaml", speakerManifest)
+	r, n, dir, start := dirRig(t)
+	state := filepath.Join(n.Dir(), "state")
 	write(t, dir, "router.yaml", peerManifest)
-	n.start("--source=dir:"+dir, "--node-name=node-1", "--state-dir="+state)
+	start()
 	r.eventually(func() error { return n.established(1) })
 	r.eventually(func() error { return r.routerHas("10.244.1.0/24", n.IPv4()) })
 
@@ -273,7 +340,7 @@ func TestMistakesAffectThemselvesAlone(t *testing.T) {
 	if err := n.agent.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	n.start("--source=dir:"+dir, "--node-name=node-1", "--state-dir="+state)
+	start()
 	r.eventually(fine)
 	write(t, dir, "router.yaml", peerManifest)
 	r.eventually(func() error { return n.metric("fairway_source_available 1") })

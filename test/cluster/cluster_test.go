@@ -23,10 +23,20 @@ func TestNodesAndServicesComeAndGoAtTheRouter(t *testing.T) {
 		r.eventually(func() error { return r.routerHas(n.pods(6), n.IPv6()) })
 	}
 
-	t.Log("a Service appears by way of both nodes, and goes")
+	t.Log("a Service appears by way of both nodes, and goes; gobgp monitor tells of it")
+	monitor, err := r.nodes[0].Start(t.Context(), "monitor", "gobgp", "monitor", "global", "rib", "--current")
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.createService(service("web", "10.96.0.80", "fd00:10:96::80"))
 	r.eventually(func() error { return r.routerHas("10.96.0.80/32", r.addresses(4)...) })
 	r.eventually(func() error { return r.routerHas("fd00:10:96::80/128", r.addresses(6)...) })
+	r.eventually(func() error {
+		if out, _ := monitor.Log(); !strings.Contains(out, "10.96.0.80/32") {
+			return fmt.Errorf("gobgp monitor has said %q", out)
+		}
+		return nil
+	})
 	r.deleteService("web")
 	r.eventually(func() error { return r.routerHas("10.96.0.80/32") })
 	r.eventually(func() error { return r.routerHas("fd00:10:96::80/128") })
