@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -145,17 +146,70 @@ func (n NextHops) For(f Family) netip.Addr {
 	return n.IPv6
 }
 
-// Advertisement is one prefix that we originate and the peers, by name, that hear it.
-type Advertisement struct {
-	Prefix netip.Prefix
-	To     []string // sorted; shared between advertisements, never changed in place
+// Audience is who hears a prefix, and with which attributes. It is shared by all prefixes
+// that are told alike, and never changed.
+type Audience struct {
+	Exports []Export // no peer is in two of them
+}
+
+// Export is a part of an audience whose peers, by name, hear the same attributes.
+type Export struct {
+	To         []string // sorted
+	Attributes Attributes
+}
+
+// Attributes are the path attributes that we choose for what we originate. The zero value
+// leaves all of them to the protocol's defaults.
+type Attributes struct {
+	Communities      []Community      // sorted (RFC 1997)
+	LargeCommunities []LargeCommunity // sorted (RFC 8092)
+	LocalPref        *uint32          // told to iBGP peers only (RFC 4271, section 5.1.5)
+	MED              *uint32          // RFC 4271, section 5.1.4
+	Prepend          uint8            // how many times more our AS number stands in the path
+}
+
+// Community is a standard community (RFC 1997): an AS number in the upper 16 bits.
+type Community uint32
+
+// String renders the community as "65000:1".
+func (c Community) String() string { return fmt.Sprintf("%d:%d", uint32(c)>>16, uint32(c)&0xffff) }
+
+// LargeCommunity is a large community (RFC 8092).
+type LargeCommunity struct {
+	GlobalAdmin, Local1, Local2 uint32
+}
+
+// String renders the community as "65000:1:2".
+func (c LargeCommunity) String() string {
+	return fmt.Sprintf("%d:%d:%d", c.GlobalAdmin, c.Local1, c.Local2)
+}
+
+// String renders the attributes on one line; two that mean the same have the same text.
+func (a Attributes) String() string {
+	var parts []string
+	for _, c := range a.Communities {
+		parts = append(parts, "community "+c.String())
+	}
+	for _, c := range a.LargeCommunities {
+		parts = append(parts, "large-community "+c.String())
+	}
+	if a.LocalPref != nil {
+		parts = append(parts, fmt.Sprintf("local-pref %d", *a.LocalPref))
+	}
+	if a.MED != nil {
+		parts = append(parts, fmt.Sprintf("med %d", *a.MED))
+	}
+	if a.Prepend > 0 {
+		parts = append(parts, fmt.Sprintf("prepend %d", a.Prepend))
+	}
+	return strings.Join(parts, " ")
 }
 
 // Desired is the whole wanted state of a speaker.
 type Desired struct {
 	Config         *Config // nil: no speaker runs
 	Peers          []Peer
-	Advertisements []Advertisement
+	Advertisements map[netip.Prefix]*Audience // what we originate
 }
 
 // Path is one way to a prefix, as a peer told it.
@@ -213,6 +267,44 @@ type FamilySession struct {
 	Received   int
 	Accepted   int
 	Advertised int
+}
+
+// PeerError is what keeps one peer from being as it is wanted. It concerns nothing else.
+type PeerError struct {
+	Peer string // name of the Peer
+	Err  error
+}
+
+func (e *PeerError) Error() string { return fmt.Sprintf("peer %s: %v", e.Peer, e.Err) }
+
+// Unwrap returns the cause.
+func (e *PeerError) Unwrap() error { return e.Err }
+
+// PrefixError is what keeps one prefix from being advertised as it is wanted.
+type PrefixError struct {
+	Prefix netip.Prefix
+	Err    error
+}
+
+func (e *PrefixError) Error() string { return fmt.Sprintf("advertising %s: %v", e.Prefix, e.Err) }
+
+// Unwrap returns the cause.
+func (e *PrefixError) Unwrap() error { return e.Err }
+
+// Errors returns the parts of a joined error, each for itself; none for nil.
+func Errors(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || errors.Is(err, ErrNotStarted) {
+		return []error{err}
+	}
+	var out []error
+	for _, part := range joined.Unwrap() {
+		out = append(out, Errors(part)...)
+	}
+	return out
 }
 
 // ErrNotStarted is in the error of a speaker that could not be started at all, for instance

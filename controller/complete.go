@@ -20,8 +20,9 @@ type completeness struct {
 	complete bool
 }
 
-// observe takes the newest state and returns whether the picture is complete.
-func (c *completeness) observe(now time.Time, want bgp.Desired, sessions []bgp.Session, sweep time.Duration) bool {
+// observe takes the newest state and returns whether the picture is complete. withheld counts
+// sessions that are configured and not even tried: they may have delivered once.
+func (c *completeness) observe(now time.Time, want bgp.Desired, withheld int, sessions []bgp.Session, sweep time.Duration) bool {
 	identity := identityOf(want.Config)
 	stopped := want.Config == nil && c.complete // nothing will be learned, so nothing is waited for
 	if c.began.IsZero() || (identity != c.identity && !stopped) {
@@ -32,7 +33,7 @@ func (c *completeness) observe(now time.Time, want bgp.Desired, sessions []bgp.S
 		return true
 	}
 	delivered := c.delivered(now, sessions)
-	c.complete = now.Sub(c.began) >= sweep || (len(want.Peers) > 0 && allDelivered(want.Peers, delivered))
+	c.complete = now.Sub(c.began) >= sweep || (len(want.Peers) > 0 && withheld == 0 && allDelivered(want.Peers, delivered))
 	return c.complete
 }
 

@@ -24,6 +24,7 @@ func TestCompleteness(t *testing.T) {
 	type step struct {
 		at       time.Duration
 		want     bgp.Desired
+		withheld int
 		sessions []bgp.Session
 		complete bool
 	}
@@ -32,46 +33,50 @@ func TestCompleteness(t *testing.T) {
 		steps []step
 	}{
 		{"waits for End-of-RIB of every family of every peer", []step{
-			{0, two, []bgp.Session{down("a"), down("b")}, false},
-			{1 * time.Second, two, []bgp.Session{session("a", true, true, true), down("b")}, false},
-			{2 * time.Second, two, []bgp.Session{session("a", true, true, true), session("b", true, true, false)}, false},
-			{3 * time.Second, two, []bgp.Session{session("a", true, true, true), session("b", true, true, true)}, true},
+			{0, two, 0, []bgp.Session{down("a"), down("b")}, false},
+			{1 * time.Second, two, 0, []bgp.Session{session("a", true, true, true), down("b")}, false},
+			{2 * time.Second, two, 0, []bgp.Session{session("a", true, true, true), session("b", true, true, false)}, false},
+			{3 * time.Second, two, 0, []bgp.Session{session("a", true, true, true), session("b", true, true, true)}, true},
 		}},
 		{"a peer without graceful restart counts after three quiet seconds", []step{
-			{0, two, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
-			{2 * time.Second, two, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
-			{3 * time.Second, two, []bgp.Session{session("a", true, true), session("b", false, false)}, true},
+			{0, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
+			{2 * time.Second, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
+			{3 * time.Second, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, true},
 		}},
 		{"a flap starts the quiet time anew", []step{
-			{0, two, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
-			{2 * time.Second, two, []bgp.Session{session("a", true, true), down("b")}, false},
-			{4 * time.Second, two, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
-			{7 * time.Second, two, []bgp.Session{session("a", true, true), session("b", false, false)}, true},
+			{0, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
+			{2 * time.Second, two, 0, []bgp.Session{session("a", true, true), down("b")}, false},
+			{4 * time.Second, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
+			{7 * time.Second, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, true},
 		}},
 		{"the sweep time ends the wait for a peer that stays away", []step{
-			{0, two, []bgp.Session{session("a", true, true), down("b")}, false},
-			{sweep - 1, two, []bgp.Session{session("a", true, true), down("b")}, false},
-			{sweep, two, []bgp.Session{session("a", true, true), down("b")}, true},
+			{0, two, 0, []bgp.Session{session("a", true, true), down("b")}, false},
+			{sweep - 1, two, 0, []bgp.Session{session("a", true, true), down("b")}, false},
+			{sweep, two, 0, []bgp.Session{session("a", true, true), down("b")}, true},
+		}},
+		{"a session that is configured and cannot be tried may have delivered once", []step{
+			{0, two, 1, []bgp.Session{session("a", true, true), session("b", true, true)}, false},
+			{sweep, two, 1, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
 		}},
 		{"stays complete when a session goes down later", []step{
-			{0, two, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
-			{1 * time.Second, two, []bgp.Session{down("a"), down("b")}, true},
+			{0, two, 0, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
+			{1 * time.Second, two, 0, []bgp.Session{down("a"), down("b")}, true},
 		}},
 		{"a speaker without sessions waits for the sweep time", []step{
-			{0, bgp.Desired{Config: config}, nil, false},
-			{sweep, bgp.Desired{Config: config}, nil, true},
+			{0, bgp.Desired{Config: config}, 0, nil, false},
+			{sweep, bgp.Desired{Config: config}, 0, nil, true},
 		}},
 		{"no speaker from the start waits for the sweep time", []step{
-			{0, bgp.Desired{}, nil, false},
-			{sweep, bgp.Desired{}, nil, true},
+			{0, bgp.Desired{}, 0, nil, false},
+			{sweep, bgp.Desired{}, 0, nil, true},
 		}},
 		{"a speaker that is taken away has nothing more to learn", []step{
-			{0, two, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
-			{1 * time.Second, bgp.Desired{}, nil, true},
+			{0, two, 0, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
+			{1 * time.Second, bgp.Desired{}, 0, nil, true},
 		}},
 		{"a speaker that starts anew waits anew", []step{
-			{0, two, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
-			{1 * time.Second, bgp.Desired{Config: &bgp.Config{ASN: 64513}, Peers: two.Peers}, []bgp.Session{down("a"), down("b")}, false},
+			{0, two, 0, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
+			{1 * time.Second, bgp.Desired{Config: &bgp.Config{ASN: 64513}, Peers: two.Peers}, 0, []bgp.Session{down("a"), down("b")}, false},
 		}},
 	}
 	for _, tt := range tests {
@@ -79,7 +84,7 @@ func TestCompleteness(t *testing.T) {
 			var c completeness
 			began := time.Unix(1000, 0)
 			for i, s := range tt.steps {
-				if got := c.observe(began.Add(s.at), s.want, s.sessions, sweep); got != s.complete {
+				if got := c.observe(began.Add(s.at), s.want, s.withheld, s.sessions, sweep); got != s.complete {
 					t.Errorf("step %d: complete is %t, want %t", i, got, s.complete)
 				}
 			}

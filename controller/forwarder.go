@@ -218,7 +218,7 @@ func (f *Forwarder) fill(r *report.Report) {
 	r.Refusals = map[report.Refusal]int{}
 	for _, prefix := range slices.SortedFunc(maps.Keys(f.refused), comparePrefixes) {
 		for _, refusal := range f.refused[prefix] {
-			r.Refusals[report.Refusal{Peer: refusal.Object.Name, Reason: refusal.Reason}]++
+			r.Refusals[report.Refusal{Peer: plan.ObjectOf(refusal.Object.Name), Reason: refusal.Reason}]++
 			if len(r.Refused) < maxRefusedListed {
 				r.Refused = append(r.Refused, report.RefusedPrefix{
 					Prefix: refusal.Subject, Peer: refusal.Object.Name, Reason: refusal.Reason, Message: refusal.Message,

@@ -49,6 +49,7 @@ type Loop struct {
 	plan    *plan.Plan // nil until the first
 	applied error      // what the last Apply said
 	hostErr error
+	blind   bool          // the sessions could not be read
 	retry   time.Duration // 0: nothing to try again
 
 	completeness completeness
@@ -195,7 +196,11 @@ func (l *Loop) report(ctx context.Context) {
 	_, l.source = l.Source.Snapshot()
 	r := &report.Report{Node: l.Node, Version: l.Version, Time: l.Now(), Source: l.source}
 	if l.plan != nil {
-		l.fill(ctx, r)
+		if err := l.fill(ctx, r); err != nil {
+			l.noteSessions(err)
+			return // the last report stands: an error is not an empty answer
+		}
+		l.noteSessions(nil)
 	}
 	if ctx.Err() != nil {
 		return
@@ -205,21 +210,32 @@ func (l *Loop) report(ctx context.Context) {
 	}
 }
 
-func (l *Loop) fill(ctx context.Context, r *report.Report) {
+// noteSessions logs that the sessions cannot be read, or can again, once per change.
+func (l *Loop) noteSessions(err error) {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return
+	case err != nil && !l.blind:
+		l.Log.Error("sessions cannot be read; the last report stands", "error", err)
+	case err == nil && l.blind:
+		l.Log.Info("sessions can be read again")
+	}
+	l.blind = err != nil
+}
+
+func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 	sessions, err := l.Speaker.Sessions(ctx)
 	if err != nil {
-		if ctx.Err() == nil {
-			l.Log.Error("sessions cannot be read", "error", err)
-		}
-		return
+		return err
 	}
 	sweep := time.Duration(l.plan.StaleSweepSeconds) * time.Second
-	l.complete = l.completeness.observe(r.Time, l.plan.Desired, sessions, sweep)
+	l.complete = l.completeness.observe(r.Time, l.plan.Desired, l.plan.Withheld, sessions, sweep)
 	l.Forwarder.Set(l.plan.Importer, l.complete)
 	l.Forwarder.fill(r)
 	r.Complete = l.complete
 	r.Speaker = l.speakerReport()
 	r.Sessions = l.sessionReports(sessions)
+	r.Problems = l.prefixProblems()
 	for _, refusal := range l.plan.Refusals {
 		r.Problems = append(r.Problems, report.Problem{
 			Kind: refusal.Object.Kind, Name: refusal.Object.Name, Subject: refusal.Subject, Reason: refusal.Reason, Message: refusal.Message,
@@ -230,11 +246,20 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) {
 			Kind: v.Object.Kind, Name: v.Object.Name, Generation: v.Generation, Accepted: v.Accepted, Reason: v.Reason, Message: v.Message,
 		})
 	}
+	return nil
 }
 
 func (l *Loop) speakerReport() report.Speaker {
 	s := report.Speaker{Name: l.plan.Speaker}
-	if err := errors.Join(l.applied, l.hostErr); err != nil {
+	var whole []error // what concerns the speaker, not one peer or prefix alone
+	for _, err := range append(bgp.Errors(l.applied), l.hostErr) {
+		var peer *bgp.PeerError
+		var prefix *bgp.PrefixError
+		if !errors.As(err, &peer) && !errors.As(err, &prefix) {
+			whole = append(whole, err)
+		}
+	}
+	if err := errors.Join(whole...); err != nil {
 		s.Error = err.Error()
 	}
 	if c := l.plan.Desired.Config; c != nil && !errors.Is(l.applied, bgp.ErrNotStarted) {
@@ -246,11 +271,23 @@ func (l *Loop) speakerReport() report.Speaker {
 func (l *Loop) sessionReports(sessions []bgp.Session) []report.Session {
 	object := map[string]string{}
 	for _, p := range l.plan.Desired.Peers {
-		object[p.Name] = plan.PeerObject(p)
+		object[p.Name] = plan.ObjectOf(p.Name)
 	}
 	out := make([]report.Session, 0, len(sessions))
 	for _, s := range sessions {
 		out = append(out, report.Session{Session: s, Object: object[s.Peer]})
+	}
+	return out
+}
+
+// prefixProblems names the prefixes that the speaker could not advertise.
+func (l *Loop) prefixProblems() []report.Problem {
+	var out []report.Problem
+	for _, err := range bgp.Errors(l.applied) {
+		var prefix *bgp.PrefixError
+		if errors.As(err, &prefix) {
+			out = append(out, report.Problem{Kind: "Prefix", Name: prefix.Prefix.String(), Reason: plan.ReasonNotAdvertised, Message: prefix.Error()})
+		}
 	}
 	return out
 }

@@ -33,10 +33,11 @@ type heldPeer struct {
 	bgp.Peer
 	conf       *api.Peer
 	restarting bool // it was added as one to be told of our restart
+	unsettled  bool // it is not as conf says: the next Apply has to try again
 }
 
 // Apply makes the speaker hold exactly want. It may be called again with the same. It goes on
-// past failures and returns all of them joined: a [PeerError] or [PrefixError] each, or what
+// past failures and returns all of them joined: a [bgp.PeerError] or [bgp.PrefixError] each, or what
 // kept the speaker from running at all. What failed is tried again by the next call. One
 // goroutine calls it.
 func (s *Speaker) Apply(ctx context.Context, want bgp.Desired) error {
@@ -161,8 +162,9 @@ func (s *Speaker) deletePeers(ctx context.Context, w wanted) []error {
 // deletePeer removes a peer, and with it its password from the listener: GoBGP's DeletePeer
 // forgets that, and the address could never again be used without a password.
 func (s *Speaker) deletePeer(ctx context.Context, p heldPeer) error {
-	delete(s.held.peers, p.Address)
 	delete(s.held.waiting, p.Address)
+	p.unsettled = true
+	s.held.peers[p.Address] = p
 	if p.Password != "" {
 		bare := proto.CloneOf(p.conf)
 		bare.Conf.AuthPassword = ""
@@ -171,8 +173,11 @@ func (s *Speaker) deletePeer(ctx context.Context, p heldPeer) error {
 			return peerError(p.Peer, "removing its password", err)
 		}
 	}
-	err := s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Address.String()})
-	return peerError(p.Peer, "deleting it", err)
+	if err := s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Address.String()}); err != nil {
+		return peerError(p.Peer, "deleting it", err)
+	}
+	delete(s.held.peers, p.Address)
+	return nil
 }
 
 // applyPaths makes our own prefixes exactly those of want, each in its class.
@@ -186,7 +191,7 @@ func (s *Speaker) applyPaths(ctx context.Context, want map[netip.Prefix]int) []e
 			return errs
 		}
 		if err := s.addPath(ctx, prefix, class); err != nil {
-			errs = append(errs, &PrefixError{Prefix: prefix, Err: err})
+			errs = append(errs, &bgp.PrefixError{Prefix: prefix, Err: err})
 			continue
 		}
 		s.held.paths[prefix] = class
@@ -199,7 +204,7 @@ func (s *Speaker) applyPaths(ctx context.Context, want map[netip.Prefix]int) []e
 			return errs
 		}
 		if err := s.deletePath(ctx, prefix, class); err != nil {
-			errs = append(errs, &PrefixError{Prefix: prefix, Err: fmt.Errorf("withdrawing: %w", err)})
+			errs = append(errs, &bgp.PrefixError{Prefix: prefix, Err: fmt.Errorf("withdrawing: %w", err)})
 			continue
 		}
 		delete(s.held.paths, prefix)
@@ -245,10 +250,10 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	conf := apiPeer(p, s.held.gr, guarded)
 	old, known := s.held.peers[p.Address]
 	delete(s.held.waiting, p.Address)
-	if known && proto.Equal(old.conf, conf) {
+	if known && !old.unsettled && proto.Equal(old.conf, conf) {
 		return nil
 	}
-	if known && onlyTimersDiffer(old.conf, conf) && s.sessions.get(p.Address).established {
+	if known && !old.unsettled && onlyTimersDiffer(old.conf, conf) && s.sessions.get(p.Address).established {
 		s.held.waiting[p.Address] = p
 		return nil
 	}
@@ -264,10 +269,15 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	// not let in anybody without it.
 	if failure := s.log.md5Failure(p.Address); failure != nil {
 		err := fmt.Errorf("its password could not be set on the listening socket, so it is not spoken to: %w", failure)
-		return errors.Join(&PeerError{Peer: p.Name, Err: err}, s.deletePeer(ctx, s.held.peers[p.Address]))
+		return errors.Join(&bgp.PeerError{Peer: p.Name, Err: err}, s.deletePeer(ctx, s.held.peers[p.Address]))
 	}
-	err := s.server.EnablePeer(ctx, &api.EnablePeerRequest{Address: p.Address.String()})
-	return peerError(p, "enabling it", err)
+	if err := s.server.EnablePeer(ctx, &api.EnablePeerRequest{Address: p.Address.String()}); err != nil {
+		held := s.held.peers[p.Address]
+		held.unsettled = true
+		s.held.peers[p.Address] = held
+		return peerError(p, "enabling it", err)
+	}
+	return nil
 }
 
 // onlyTimersDiffer reports whether nothing changed that matters to a session that is up.
@@ -310,7 +320,7 @@ func peerError(p bgp.Peer, act string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &PeerError{Peer: p.Name, Err: fmt.Errorf("%s: %w", act, err)}
+	return &bgp.PeerError{Peer: p.Name, Err: fmt.Errorf("%s: %w", act, err)}
 }
 
 func sortedAddrs[V any](m map[netip.Addr]V) []netip.Addr {

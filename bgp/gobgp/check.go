@@ -19,7 +19,7 @@ const (
 type wanted struct {
 	peers  map[netip.Addr]bgp.Peer
 	byName map[string]netip.Addr
-	ads    map[netip.Prefix][]string
+	ads    map[netip.Prefix]*bgp.Audience
 }
 
 // check splits what can work from what cannot. GoBGP exits or ignores the input in several of
@@ -28,7 +28,7 @@ func check(want bgp.Desired) (wanted, []error) {
 	w := wanted{
 		peers:  make(map[netip.Addr]bgp.Peer, len(want.Peers)),
 		byName: make(map[string]netip.Addr, len(want.Peers)),
-		ads:    make(map[netip.Prefix][]string, len(want.Advertisements)),
+		ads:    make(map[netip.Prefix]*bgp.Audience, len(want.Advertisements)),
 	}
 	var errs []error
 	zoneless := make(map[netip.Addr]string, len(want.Peers))
@@ -38,17 +38,19 @@ func check(want bgp.Desired) (wanted, []error) {
 			err = w.claim(p, zoneless)
 		}
 		if err != nil {
-			errs = append(errs, &PeerError{Peer: p.Name, Err: err})
+			errs = append(errs, &bgp.PeerError{Peer: p.Name, Err: err})
 			continue
 		}
 		w.peers[p.Address] = p
 		w.byName[p.Name] = p.Address
 		zoneless[p.Address.WithZone("")] = p.Name
 	}
-	for _, ad := range want.Advertisements {
-		if err := w.addAdvertisement(ad); err != nil {
-			errs = append(errs, &PrefixError{Prefix: ad.Prefix, Err: err})
+	for prefix, audience := range want.Advertisements {
+		if !prefix.IsValid() || prefix != prefix.Masked() || prefix.Addr().Is4In6() {
+			errs = append(errs, &bgp.PrefixError{Prefix: prefix, Err: errors.New("not a valid prefix, or host bits are set")})
+			continue
 		}
+		w.ads[prefix] = audience
 	}
 	return w, errs
 }
@@ -62,17 +64,6 @@ func (w wanted) claim(p bgp.Peer, zoneless map[netip.Addr]string) error {
 	if other, taken := zoneless[p.Address.WithZone("")]; taken {
 		return fmt.Errorf("its address %s is that of peer %s", p.Address, other)
 	}
-	return nil
-}
-
-func (w wanted) addAdvertisement(ad bgp.Advertisement) error {
-	if !ad.Prefix.IsValid() || ad.Prefix != ad.Prefix.Masked() || ad.Prefix.Addr().Is4In6() {
-		return errors.New("not a valid prefix, or host bits are set")
-	}
-	if _, twice := w.ads[ad.Prefix]; twice {
-		return errors.New("advertised twice; the first counts")
-	}
-	w.ads[ad.Prefix] = ad.To
 	return nil
 }
 

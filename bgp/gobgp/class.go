@@ -21,14 +21,14 @@ type audience struct {
 // audiences groups the advertisements by who hears them, in a fixed order.
 func audiences(w wanted) []audience {
 	byKey := map[string]*audience{}
-	type toFamily struct {
-		to     string
-		family bgp.Family
+	type ofFamily struct {
+		audience *bgp.Audience
+		family   bgp.Family
 	}
-	known := map[toFamily]*audience{}
+	known := map[ofFamily]*audience{}
 	for prefix, to := range w.ads {
 		family := bgp.FamilyOf(prefix.Addr())
-		short := toFamily{strings.Join(to, "\n"), family}
+		short := ofFamily{to, family}
 		a := known[short]
 		if a == nil {
 			c := class{family: family, members: w.members(to, family)}
@@ -48,29 +48,35 @@ func audiences(w wanted) []audience {
 	return list
 }
 
-// members resolves an advertisement's peers.
-func (w wanted) members(to []string, family bgp.Family) map[netip.Addr]netip.Addr {
-	members := make(map[netip.Addr]netip.Addr, len(to))
-	for _, name := range to {
-		addr, ok := w.byName[name]
-		if !ok {
-			continue
-		}
-		p := w.peers[addr]
-		if nh := p.NextHops.For(family); nh.IsValid() && slices.Contains(p.Families, family) {
-			members[addr] = nh
+// members resolves the peers of an audience.
+func (w wanted) members(to *bgp.Audience, family bgp.Family) map[netip.Addr]member {
+	members := map[netip.Addr]member{}
+	for i := range to.Exports {
+		export := &to.Exports[i]
+		text := export.Attributes.String()
+		for _, name := range export.To {
+			addr, ok := w.byName[name]
+			if !ok {
+				continue
+			}
+			p := w.peers[addr]
+			if nh := p.NextHops.For(family); nh.IsValid() && slices.Contains(p.Families, family) {
+				members[addr] = member{nextHop: nh, attributes: text, export: &export.Attributes}
+			}
 		}
 	}
 	return members
 }
 
-// key identifies the class by its family and members, without those in except.
+// key identifies the class by its family and members, without those in except, and by the
+// attributes that they hear: paths of ours are told again when those change. The next hop is
+// no part of it; a changed one is told by a soft reset.
 func (c class) key(except map[netip.Addr]bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d", c.family)
 	for _, addr := range slices.SortedFunc(maps.Keys(c.members), netip.Addr.Compare) {
 		if !except[addr] {
-			fmt.Fprintf(&b, " %s", addr)
+			fmt.Fprintf(&b, " %s(%s)", addr, c.members[addr].attributes)
 		}
 	}
 	return b.String()

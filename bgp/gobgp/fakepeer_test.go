@@ -181,7 +181,7 @@ func (p *fakePeer) update(u *packet.BGPUpdate) {
 	for _, w := range u.WithdrawnRoutes {
 		delete(p.heard, netip.MustParsePrefix(w.String()))
 	}
-	nextHop, communities := "", ""
+	nextHop, heard := "", bgp.Attributes{}
 	for _, attr := range u.PathAttributes {
 		switch a := attr.(type) {
 		case *packet.PathAttributeNextHop:
@@ -190,21 +190,44 @@ func (p *fakePeer) update(u *packet.BGPUpdate) {
 			for _, n := range a.Value {
 				delete(p.heard, netip.MustParsePrefix(n.String()))
 			}
+		case *packet.PathAttributeCommunities:
+			for _, c := range a.Value {
+				heard.Communities = append(heard.Communities, bgp.Community(c))
+			}
 		case *packet.PathAttributeLargeCommunities:
-			communities = fmt.Sprintf(" communities %v", a.Values)
+			for _, c := range a.Values {
+				heard.LargeCommunities = append(heard.LargeCommunities, bgp.LargeCommunity{GlobalAdmin: c.ASN, Local1: c.LocalData1, Local2: c.LocalData2})
+			}
+		case *packet.PathAttributeMultiExitDisc:
+			heard.MED = &a.Value
+		case *packet.PathAttributeLocalPref:
+			if a.Value != defaultLocalPref {
+				heard.LocalPref = &a.Value
+			}
+		case *packet.PathAttributeAsPath:
+			for _, segment := range a.Value {
+				heard.Prepend += uint8(len(segment.GetAS()))
+			}
 		}
 	}
+	if heard.Prepend > 0 { // one is there in any case when it goes to another AS
+		heard.Prepend--
+	}
+	how := strings.TrimSuffix(" "+heard.String(), " ")
 	for _, attr := range u.PathAttributes {
 		if a, ok := attr.(*packet.PathAttributeMpReachNLRI); ok {
 			for _, n := range a.Value {
-				p.heard[netip.MustParsePrefix(n.String())] = "via " + a.Nexthop.String() + communities
+				p.heard[netip.MustParsePrefix(n.String())] = "via " + a.Nexthop.String() + how
 			}
 		}
 	}
 	for _, n := range u.NLRI {
-		p.heard[netip.MustParsePrefix(n.String())] = "via " + nextHop + communities
+		p.heard[netip.MustParsePrefix(n.String())] = "via " + nextHop + how
 	}
 }
+
+// defaultLocalPref is what GoBGP tells iBGP peers where nobody chose a value.
+const defaultLocalPref = 100
 
 func familyOfPacket(f packet.RouteFamily) bgp.Family {
 	if f == packet.RF_IPv4_UC {

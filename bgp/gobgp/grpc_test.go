@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,7 @@ func client(t *testing.T, writable bool) (*rig, api.GobgpApiClient) {
 	r := newRig(t, Options{GRPCAddress: target, GRPCWritable: writable})
 	p := r.peer(1)
 	p.Password = "s3cret-one"
-	r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{p}, Advertisements: []bgp.Advertisement{advertise("10.1.0.0/24", "peer-1")}})
+	r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{p}, Advertisements: ads(advertise("10.1.0.0/24", "peer-1"))})
 	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
@@ -39,7 +40,7 @@ func client(t *testing.T, writable bool) (*rig, api.GobgpApiClient) {
 
 func addPath(t *testing.T, c api.GobgpApiClient) error {
 	t.Helper()
-	path, err := localPath(advertise("10.77.0.0/24").Prefix, 1)
+	path, err := localPath(netip.MustParsePrefix("10.77.0.0/24"), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,14 @@ const (
 // each with the next hop that it is told.
 type class struct {
 	family  bgp.Family
-	members map[netip.Addr]netip.Addr // peer address -> next hop
+	members map[netip.Addr]member // by peer address
+}
+
+// member is what a peer of a class is told of its paths.
+type member struct {
+	nextHop    netip.Addr
+	attributes string          // text of export, to compare by
+	export     *bgp.Attributes // nil: the zero value
 }
 
 // policy is all of what GoBGP filters by, as a value. Peer policies work only for route
@@ -53,9 +60,9 @@ func (p policy) with(next policy) policy {
 	maps.Copy(both.classes, p.classes)
 	for number, c := range next.classes {
 		members := maps.Clone(c.members)
-		for addr, nh := range p.classes[number].members {
+		for addr, m := range p.classes[number].members {
 			if _, known := members[addr]; !known {
-				members[addr] = nh
+				members[addr] = m
 			}
 		}
 		both.classes[number] = class{family: c.family, members: members}
@@ -133,12 +140,12 @@ func (b *policyBuilder) exportStatements(p policy) []*api.Statement {
 		c := p.classes[number]
 		community := fmt.Sprintf("%d:%d:%d", uint32(internalASN), classKind, number)
 		set := fmt.Sprintf("class-%d", number)
-		groups := groupByNextHop(c.members)
+		groups := groupByExport(c.members)
 		if len(groups) > 0 {
 			b.sets = append(b.sets, &api.DefinedSet{DefinedType: api.DefinedType_LARGE_COMMUNITY, Name: set, List: []string{community}})
 		}
-		for _, group := range groups {
-			name := fmt.Sprintf("export-%d-%s", number, group.nextHop)
+		for i, group := range groups {
+			name := fmt.Sprintf("export-%d-%d", number, i)
 			statements = append(statements, &api.Statement{
 				Name: name,
 				Conditions: &api.Conditions{
@@ -147,14 +154,7 @@ func (b *policyBuilder) exportStatements(p policy) []*api.Statement {
 					LargeCommunitySet: &api.MatchSet{Type: api.MatchSet_ANY, Name: set},
 					AfiSafiIn:         []*api.Family{apiFamily(c.family)},
 				},
-				Actions: &api.Actions{
-					RouteAction: api.RouteAction_ACCEPT,
-					LargeCommunity: &api.CommunityAction{
-						Type:        api.CommunityAction_REMOVE,
-						Communities: []string{fmt.Sprintf("^%d:", uint32(internalASN))},
-					},
-					Nexthop: &api.NexthopAction{Address: group.nextHop.String()},
-				},
+				Actions: exportActions(group.member, p.asn),
 			})
 		}
 	}
@@ -232,21 +232,69 @@ func groupByRules(imports map[netip.Addr][]bgp.PrefixRule) []ruleGroup {
 	return groups
 }
 
-// hopGroup is the peers of a class that are told the same next hop.
-type hopGroup struct {
-	nextHop netip.Addr
-	peers   []netip.Addr
+// exportActions strip our marks and set what the peers are told.
+func exportActions(m member, asn uint32) *api.Actions {
+	actions := &api.Actions{
+		RouteAction: api.RouteAction_ACCEPT,
+		// The marks are the only large communities of a path of ours, so that setting others
+		// takes them away.
+		LargeCommunity: &api.CommunityAction{
+			Type:        api.CommunityAction_REMOVE,
+			Communities: []string{fmt.Sprintf("^%d:", uint32(internalASN))},
+		},
+		Nexthop: &api.NexthopAction{Address: m.nextHop.String()},
+	}
+	if m.export == nil {
+		return actions
+	}
+	if large := m.export.LargeCommunities; len(large) > 0 {
+		actions.LargeCommunity = &api.CommunityAction{Type: api.CommunityAction_REPLACE, Communities: texts(large)}
+	}
+	if standard := m.export.Communities; len(standard) > 0 {
+		actions.Community = &api.CommunityAction{Type: api.CommunityAction_REPLACE, Communities: texts(standard)}
+	}
+	if m.export.LocalPref != nil {
+		actions.LocalPref = &api.LocalPrefAction{Value: *m.export.LocalPref}
+	}
+	if m.export.MED != nil {
+		actions.Med = &api.MedAction{Type: api.MedAction_REPLACE, Value: int64(*m.export.MED)}
+	}
+	if m.export.Prepend > 0 {
+		actions.AsPrepend = &api.AsPrependAction{Asn: asn, Repeat: uint32(m.export.Prepend)}
+	}
+	return actions
 }
 
-func groupByNextHop(members map[netip.Addr]netip.Addr) []hopGroup {
-	byHop := map[netip.Addr][]netip.Addr{}
-	for addr, nh := range members {
-		byHop[nh] = append(byHop[nh], addr)
+func texts[T fmt.Stringer](list []T) []string {
+	out := make([]string, len(list))
+	for i, c := range list {
+		out[i] = c.String()
 	}
-	var groups []hopGroup
-	for _, nh := range slices.SortedFunc(maps.Keys(byHop), netip.Addr.Compare) {
-		slices.SortFunc(byHop[nh], netip.Addr.Compare)
-		groups = append(groups, hopGroup{nextHop: nh, peers: byHop[nh]})
+	return out
+}
+
+// exportGroup is the peers of a class that are told the same.
+type exportGroup struct {
+	member
+	peers []netip.Addr
+}
+
+func groupByExport(members map[netip.Addr]member) []exportGroup {
+	type export struct {
+		nextHop    netip.Addr
+		attributes string
+	}
+	index := map[export]int{}
+	var groups []exportGroup
+	for _, addr := range slices.SortedFunc(maps.Keys(members), netip.Addr.Compare) {
+		m := members[addr]
+		i, known := index[export{m.nextHop, m.attributes}]
+		if !known {
+			i = len(groups)
+			index[export{m.nextHop, m.attributes}] = i
+			groups = append(groups, exportGroup{member: m})
+		}
+		groups[i].peers = append(groups[i].peers, addr)
 	}
 	return groups
 }

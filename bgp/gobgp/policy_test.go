@@ -15,9 +15,9 @@ import (
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 func classOf(family bgp.Family, pairs ...string) class {
-	c := class{family: family, members: map[netip.Addr]netip.Addr{}}
+	c := class{family: family, members: map[netip.Addr]member{}}
 	for i := 0; i < len(pairs); i += 2 {
-		c.members[addr(pairs[i])] = addr(pairs[i+1])
+		c.members[addr(pairs[i])] = member{nextHop: addr(pairs[i+1])}
 	}
 	return c
 }
@@ -65,7 +65,7 @@ func TestEqualPoliciesRenderAlike(t *testing.T) {
 	for i := range byte(40) {
 		a := netip.AddrFrom4([4]byte{192, 0, 2, i})
 		p.imports[a] = []bgp.PrefixRule{rule("10.0.0.0/8", 8+i%3, 32)}
-		p.classes[int(i)+1] = class{family: bgp.IPv4Unicast, members: map[netip.Addr]netip.Addr{a: addr("198.51.100.1"), addr("192.0.2.200"): addr("198.51.100.2")}}
+		p.classes[int(i)+1] = class{family: bgp.IPv4Unicast, members: map[netip.Addr]member{a: {nextHop: addr("198.51.100.1")}, addr("192.0.2.200"): {nextHop: addr("198.51.100.2")}}}
 	}
 	first := p.request()
 	for range 10 {

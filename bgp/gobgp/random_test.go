@@ -69,7 +69,7 @@ type randomWorld struct {
 }
 
 func (w randomWorld) desired() bgp.Desired {
-	want := bgp.Desired{Config: w.rig.config()}
+	want := bgp.Desired{Config: w.rig.config(), Advertisements: ads()}
 	var names []string
 	for n := 1; n <= connected+strangers; n++ {
 		if n > connected && w.IntN(2) == 0 {
@@ -88,15 +88,32 @@ func (w randomWorld) desired() bgp.Desired {
 		if w.IntN(4) == 0 {
 			continue
 		}
-		var to []string
+		// Some peers hear it with one set of attributes, others with another, others not at all.
+		exports := []bgp.Export{{Attributes: w.attributes()}, {Attributes: w.attributes()}}
 		for _, name := range names {
-			if w.IntN(2) == 0 {
-				to = append(to, name)
+			if i := w.IntN(3); i < len(exports) {
+				exports[i].To = append(exports[i].To, name)
 			}
 		}
-		want.Advertisements = append(want.Advertisements, advertise(prefix, to...))
+		want.Advertisements[netip.MustParsePrefix(prefix)] = &bgp.Audience{Exports: exports}
 	}
 	return want
+}
+
+func (w randomWorld) attributes() bgp.Attributes {
+	var a bgp.Attributes
+	if w.IntN(2) == 0 {
+		a.Communities = []bgp.Community{65000<<16 | 1, bgp.Community(65000<<16 + w.IntN(3) + 2)}
+	}
+	if w.IntN(2) == 0 {
+		a.LargeCommunities = []bgp.LargeCommunity{{GlobalAdmin: 65000, Local1: 1, Local2: w.Uint32N(2)}}
+	}
+	if w.IntN(2) == 0 {
+		med := w.Uint32N(2)
+		a.MED = &med
+	}
+	a.Prepend = uint8(w.IntN(3))
+	return a
 }
 
 // rules nests, so that the wider ones have to count inside the narrower ones.
@@ -111,9 +128,11 @@ func (w randomWorld) rules() []bgp.PrefixRule {
 
 func expectedToHear(want bgp.Desired, p bgp.Peer) []string {
 	var lines []string
-	for _, ad := range want.Advertisements {
-		if nh := p.NextHops.For(bgp.FamilyOf(ad.Prefix.Addr())); nh.IsValid() && slices.Contains(ad.To, p.Name) {
-			lines = append(lines, fmt.Sprintf("%s via %s", ad.Prefix, nh))
+	for prefix, audience := range want.Advertisements {
+		for _, export := range audience.Exports {
+			if nh := p.NextHops.For(bgp.FamilyOf(prefix.Addr())); nh.IsValid() && slices.Contains(export.To, p.Name) {
+				lines = append(lines, strings.TrimSuffix(fmt.Sprintf("%s via %s %s", prefix, nh, export.Attributes), " "))
+			}
 		}
 	}
 	return lines

@@ -142,9 +142,23 @@ func rule(prefix string, low, high uint8) bgp.PrefixRule {
 	return bgp.PrefixRule{Prefix: netip.MustParsePrefix(prefix), MinLength: low, MaxLength: high}
 }
 
-func advertise(prefix string, to ...string) bgp.Advertisement {
+// advert is one prefix and who hears it.
+type advert struct {
+	prefix   string
+	audience *bgp.Audience
+}
+
+func advertise(prefix string, to ...string) advert {
 	slices.Sort(to)
-	return bgp.Advertisement{Prefix: netip.MustParsePrefix(prefix), To: to}
+	return advert{prefix, &bgp.Audience{Exports: []bgp.Export{{To: to}}}}
+}
+
+func ads(list ...advert) map[netip.Prefix]*bgp.Audience {
+	out := map[netip.Prefix]*bgp.Audience{}
+	for _, a := range list {
+		out[netip.MustParsePrefix(a.prefix)] = a.audience
+	}
+	return out
 }
 
 // apply applies and expects no error.

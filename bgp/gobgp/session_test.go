@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -95,8 +96,8 @@ func drain(r *rig) {
 	for _, c := range r.Queue().Take() {
 		r.rib[c.Prefix] = describeChange(c)
 	}
-	r.rib[advertise("10.1.0.0/24").Prefix] = "10.1.0.0/24 127.0.1.1@peer-1"
-	r.rib[advertise("10.2.0.0/24").Prefix] = "10.2.0.0/24 127.0.1.1@peer-1"
+	r.rib[netip.MustParsePrefix("10.1.0.0/24")] = "10.1.0.0/24 127.0.1.1@peer-1"
+	r.rib[netip.MustParsePrefix("10.2.0.0/24")] = "10.2.0.0/24 127.0.1.1@peer-1"
 	for readable(r.SessionEvents()) {
 	}
 }
@@ -176,7 +177,7 @@ func TestAPeerThatDoesNotAnswerSaysSo(t *testing.T) {
 func TestARestartingSpeakerSaysSoAndWaitsForItsPeers(t *testing.T) {
 	for _, restarting := range []bool{true, false} {
 		r := newRig(t, Options{Restarting: restarting})
-		want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}, Advertisements: []bgp.Advertisement{advertise("10.1.0.0/24", "peer-1", "peer-2")}}
+		want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}, Advertisements: ads(advertise("10.1.0.0/24", "peer-1", "peer-2"))}
 		r.apply(want)
 		one := r.connect(r.fake(1))
 		if got := restartFlag(one); got != restarting {
@@ -206,7 +207,7 @@ func TestARestartingSpeakerSaysSoAndWaitsForItsPeers(t *testing.T) {
 func TestARestartingSpeakerSaysSoToAPeerThatComesLateToo(t *testing.T) {
 	for _, password := range []string{"", "s3cret-one"} {
 		r := newRig(t, Options{Restarting: true})
-		want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}, Advertisements: []bgp.Advertisement{advertise("10.1.0.0/24", "peer-1", "peer-2")}}
+		want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}, Advertisements: ads(advertise("10.1.0.0/24", "peer-1", "peer-2"))}
 		want.Peers[1].Password = bgp.Secret(password)
 		r.apply(want)
 		one := r.connect(r.fake(1))

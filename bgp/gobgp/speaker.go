@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -44,28 +43,6 @@ type Options struct {
 	// the process: the first sessions tell the peers so (RFC 4724, section 4.1).
 	Restarting bool
 }
-
-// PeerError is the failure of one peer.
-type PeerError struct {
-	Peer string // name of the Peer
-	Err  error
-}
-
-func (e *PeerError) Error() string { return fmt.Sprintf("peer %s: %v", e.Peer, e.Err) }
-
-// Unwrap returns the cause.
-func (e *PeerError) Unwrap() error { return e.Err }
-
-// PrefixError is the failure of one advertisement.
-type PrefixError struct {
-	Prefix netip.Prefix
-	Err    error
-}
-
-func (e *PrefixError) Error() string { return fmt.Sprintf("advertising %s: %v", e.Prefix, e.Err) }
-
-// Unwrap returns the cause.
-func (e *PrefixError) Unwrap() error { return e.Err }
 
 // Speaker is an embedded GoBGP. Run owns it; Apply says what it shall hold.
 type Speaker struct {

@@ -18,22 +18,22 @@ import (
 func TestAudienceChangeAnnouncesAndWithdrawsWithoutAReset(t *testing.T) {
 	r := newRig(t, Options{})
 	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}}
-	want.Advertisements = []bgp.Advertisement{
+	want.Advertisements = ads(
 		advertise("10.1.0.0/24", "peer-1"),
 		advertise("10.2.0.0/24", "peer-1", "peer-2"),
 		advertise("2001:db8:1::/64", "peer-2"),
 		advertise("10.9.0.0/24"),
-	}
+	)
 	r.apply(want)
 	one, two := r.connect(r.fake(1)), r.connect(r.fake(2))
 	r.hears(one, "10.1.0.0/24 via 192.0.2.1", "10.2.0.0/24 via 192.0.2.1")
 	r.hears(two, "10.2.0.0/24 via 192.0.2.2", "2001:db8:1::/64 via 2001:db8::2")
 
-	want.Advertisements = []bgp.Advertisement{
+	want.Advertisements = ads(
 		advertise("10.1.0.0/24", "peer-2"),
 		advertise("10.2.0.0/24", "peer-1"),
 		advertise("2001:db8:1::/64", "peer-1", "peer-2"),
-	}
+	)
 	r.apply(want)
 	r.hears(one, "10.2.0.0/24 via 192.0.2.1", "2001:db8:1::/64 via 2001:db8::1")
 	r.hears(two, "10.1.0.0/24 via 192.0.2.2", "2001:db8:1::/64 via 2001:db8::2")
@@ -49,10 +49,10 @@ func TestEachPeerIsToldItsOwnNextHopAndAChangeOfItIsLive(t *testing.T) {
 	r := newRig(t, Options{})
 	one, two := r.peer(1), r.peer(2)
 	two.NextHops.IPv6 = netip.Addr{}
-	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{one, two}, Advertisements: []bgp.Advertisement{
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{one, two}, Advertisements: ads(
 		advertise("10.1.0.0/24", "peer-1", "peer-2"),
 		advertise("2001:db8:1::/64", "peer-1", "peer-2"),
-	}}
+	)}
 	r.apply(want)
 	first, second := r.connect(r.fake(1)), r.connect(r.fake(2))
 	r.hears(first, "10.1.0.0/24 via 192.0.2.1", "2001:db8:1::/64 via 2001:db8::1")
@@ -73,20 +73,20 @@ func TestEachPeerIsToldItsOwnNextHopAndAChangeOfItIsLive(t *testing.T) {
 func TestPeersThatComeAndGoCauseNoUpdatesToTheOthers(t *testing.T) {
 	r := newRig(t, Options{})
 	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}}
-	want.Advertisements = []bgp.Advertisement{advertise("10.1.0.0/24", "peer-1", "peer-2")}
+	want.Advertisements = ads(advertise("10.1.0.0/24", "peer-1", "peer-2"))
 	r.apply(want)
 	one := r.connect(r.fake(1))
 	r.hears(one, "10.1.0.0/24 via 192.0.2.1")
 	before := one.updateCount()
 
 	want.Peers = []bgp.Peer{r.peer(1), r.peer(3)}
-	want.Advertisements = []bgp.Advertisement{advertise("10.1.0.0/24", "peer-1", "peer-3")}
+	want.Advertisements = ads(advertise("10.1.0.0/24", "peer-1", "peer-3"))
 	r.apply(want)
 	three := r.connect(r.fake(3))
 	r.hears(three, "10.1.0.0/24 via 192.0.2.3")
 
 	// The next announcement is the first thing that peer-1 hears.
-	want.Advertisements = append(want.Advertisements, advertise("10.2.0.0/24", "peer-1"))
+	want.Advertisements[netip.MustParsePrefix("10.2.0.0/24")] = advertise("10.2.0.0/24", "peer-1").audience
 	r.apply(want)
 	r.hears(one, "10.1.0.0/24 via 192.0.2.1", "10.2.0.0/24 via 192.0.2.1")
 	if got := one.updateCount() - before; got != 1 {
@@ -183,7 +183,7 @@ func TestLearnedPathsAreToldToNobody(t *testing.T) {
 	r := newRig(t, Options{})
 	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}}
 	want.Peers[0].ASN = ourASN // iBGP
-	want.Advertisements = []bgp.Advertisement{advertise("10.9.0.0/24", "peer-1", "peer-2")}
+	want.Advertisements = ads(advertise("10.9.0.0/24", "peer-1", "peer-2"))
 	r.apply(want)
 	inside := r.fake(1)
 	inside.asn = ourASN
@@ -191,7 +191,7 @@ func TestLearnedPathsAreToldToNobody(t *testing.T) {
 	one.announceSegments(t, "10.1.0.0/24")
 	two.announce(t, "10.2.0.0/24", two.asn)
 	r.learns("10.1.0.0/24 127.0.1.1@peer-1", "10.2.0.0/24 127.0.1.2@peer-2")
-	want.Advertisements = append(want.Advertisements, advertise("10.8.0.0/24", "peer-1", "peer-2"))
+	want.Advertisements[netip.MustParsePrefix("10.8.0.0/24")] = advertise("10.8.0.0/24", "peer-1", "peer-2").audience
 	r.apply(want)
 	r.hears(one, "10.8.0.0/24 via 192.0.2.1", "10.9.0.0/24 via 192.0.2.1")
 	r.hears(two, "10.8.0.0/24 via 192.0.2.2", "10.9.0.0/24 via 192.0.2.2")
@@ -213,7 +213,7 @@ func TestOurOwnPrefixIsNeverLearned(t *testing.T) {
 	p := r.connect(r.fake(1))
 	p.announce(t, "10.1.0.0/24", p.asn)
 	r.learns("10.1.0.0/24 127.0.1.1@peer-1")
-	want.Advertisements = []bgp.Advertisement{advertise("10.1.0.0/24")}
+	want.Advertisements = ads(advertise("10.1.0.0/24"))
 	r.apply(want)
 	r.learns()
 	if got := r.listed(); got != "" {
@@ -250,7 +250,7 @@ func TestSoftChangesOfAPeerDoNotResetIt(t *testing.T) {
 			change(&p, c)
 			r.apply(bgp.Desired{Config: c, Peers: []bgp.Peer{p, r.peer(2)}})
 			// Whatever was sent before is there once this is.
-			marked := bgp.Desired{Config: c, Peers: []bgp.Peer{p, r.peer(2)}, Advertisements: []bgp.Advertisement{advertise("10.3.0.0/24", p.Name)}}
+			marked := bgp.Desired{Config: c, Peers: []bgp.Peer{p, r.peer(2)}, Advertisements: ads(advertise("10.3.0.0/24", p.Name))}
 			r.apply(marked)
 			r.hears(one, "10.3.0.0/24 via 192.0.2.1")
 			r.apply(base)
@@ -296,9 +296,9 @@ func TestABadPeerAffectsOnlyItself(t *testing.T) {
 		"bad-rule":            func(p *bgp.Peer) { p.Import = []bgp.PrefixRule{{}} },
 		"same-address":        func(p *bgp.Peer) { p.Address = r.peer(1).Address },
 	}
-	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}, Advertisements: []bgp.Advertisement{
-		advertise("10.1.0.0/24", "peer-1"), {Prefix: netip.MustParsePrefix("10.0.0.1/8"), To: []string{"peer-1"}},
-	}}
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}, Advertisements: ads(
+		advertise("10.1.0.0/24", "peer-1"), advertise("10.0.0.1/8", "peer-1"),
+	)}
 	n := 10
 	for name, spoil := range bad {
 		n++
@@ -306,7 +306,8 @@ func TestABadPeerAffectsOnlyItself(t *testing.T) {
 		p.Name = name
 		spoil(&p)
 		want.Peers = append(want.Peers, p)
-		want.Advertisements[0].To = append(want.Advertisements[0].To, name)
+		heard := &want.Advertisements[netip.MustParsePrefix("10.1.0.0/24")].Exports[0]
+		heard.To = append(heard.To, name)
 	}
 	err := r.tryApply(want)
 	failed := map[string]bool{}
@@ -321,7 +322,7 @@ func TestABadPeerAffectsOnlyItself(t *testing.T) {
 			t.Errorf("session of %s: %+v", name, s)
 		}
 	}
-	var prefix *PrefixError
+	var prefix *bgp.PrefixError
 	if !errors.As(err, &prefix) {
 		t.Errorf("no error names the bad prefix: %v", err)
 	}
@@ -334,7 +335,7 @@ func TestABadPeerAffectsOnlyItself(t *testing.T) {
 
 func TestWithoutAConfigEverythingIsWithdrawnWithACease(t *testing.T) {
 	r := newRig(t, Options{})
-	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}, Advertisements: []bgp.Advertisement{advertise("10.1.0.0/24", "peer-1")}}
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}, Advertisements: ads(advertise("10.1.0.0/24", "peer-1"))}
 	r.apply(want)
 	p := r.connect(r.fake(1))
 	p.announce(t, "10.9.0.0/24", p.asn)
@@ -360,7 +361,7 @@ func TestWithoutAConfigEverythingIsWithdrawnWithACease(t *testing.T) {
 
 func TestAChangeOfTheConfigStartsAgainWithEverything(t *testing.T) {
 	r := newRig(t, Options{})
-	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}, Advertisements: []bgp.Advertisement{advertise("10.1.0.0/24", "peer-1")}}
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}, Advertisements: ads(advertise("10.1.0.0/24", "peer-1"))}
 	want.Peers[0].Password = "s3cret"
 	protected := r.fake(1)
 	protected.password = "s3cret"

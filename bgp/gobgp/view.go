@@ -55,20 +55,13 @@ func (s *Speaker) publish(want bgp.Desired, w wanted, now []audience, err error)
 }
 
 // peerErrors finds the PeerErrors in a joined error.
-func peerErrors(err error) []*PeerError {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var found []*PeerError
-		for _, e := range joined.Unwrap() {
-			found = append(found, peerErrors(e)...)
+func peerErrors(err error) []*bgp.PeerError {
+	var found []*bgp.PeerError
+	for _, part := range bgp.Errors(err) {
+		var failure *bgp.PeerError
+		if errors.As(part, &failure) {
+			found = append(found, failure)
 		}
-		return found
 	}
-	var failure *PeerError
-	if errors.As(err, &failure) {
-		return []*PeerError{failure}
-	}
-	return nil
+	return found
 }

@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,7 +59,7 @@ again after a crash. SIGTERM leaves the kernel's routes in place.`,
 	flags.IntVar(&f.routeProtocol, "route-protocol", 219, "rtnetlink protocol number that marks our kernel routes, 5 to 255; those of rtnetlink.h and FRR are refused")
 	flags.StringVar(&f.grpcAddress, "grpc-address", "127.0.0.1:50051", "where GoBGP's gRPC API listens, for the gobgp client: host:port or unix:///path; empty: nowhere")
 	flags.BoolVar(&f.grpcWritable, "grpc-writable", false, "let gRPC clients change the speaker; such changes are not kept")
-	flags.StringVar(&f.httpAddress, "http-address", "127.0.0.1:9479", "where /livez, /readyz and /metrics listen")
+	flags.StringVar(&f.httpAddress, "http-address", "127.0.0.1:9479", "where /livez, /readyz and /metrics listen; empty: nowhere")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	flags.BoolVar(&f.child, "child", false, "run the agent proper, without the parent")
@@ -85,15 +83,13 @@ func (f *agentFlags) run(ctx context.Context) error {
 		return err
 	}
 	if f.child {
-		ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-		defer stop()
 		return f.runAgent(ctx, log)
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program's own file: %w", err)
 	}
-	status, err := supervise(slices.Concat([]string{self}, os.Args[1:], []string{"--child"}), log.With("process", "parent"))
+	status, err := supervise(ctx, slices.Concat([]string{self}, os.Args[1:], []string{"--child"}), log.With("process", "parent"))
 	if err == nil && status != exitOK {
 		return exitStatus(status)
 	}
@@ -132,6 +128,18 @@ func (f *agentFlags) check() error {
 	return nil
 }
 
+// listenHTTP opens the port of the probes and metrics; nil when there is to be none.
+func (f *agentFlags) listenHTTP(ctx context.Context) (net.Listener, error) {
+	if f.httpAddress == "" {
+		return nil, nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.httpAddress)
+	if err != nil {
+		return nil, fmt.Errorf("--http-address: %w: end what uses the port, or choose another", err)
+	}
+	return listener, nil
+}
+
 // runAgent wires the tasks of the agent proper and runs them until ctx ends or one fails.
 func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 	klog.SetSlogLogger(slog.New(quieter{log.With("component", "client-go").Handler()}))
@@ -150,9 +158,9 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("reading the kernel's routes: %w", err)
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.httpAddress)
+	listener, err := f.listenHTTP(ctx)
 	if err != nil {
-		return fmt.Errorf("--http-address: %w: end what uses the port, or choose another", err)
+		return err
 	}
 	speaker, err := gobgp.New(gobgp.Options{
 		Log:          log,
@@ -178,8 +186,10 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Now:       time.Now,
 	})
 	group, ctx := errgroup.WithContext(ctx)
-	tasks := []task{kernel.Run, speaker.Run, loop.Run, forwarder.Run,
-		func(ctx context.Context) error { return web.Serve(ctx, listener) }}
+	tasks := []task{kernel.Run, speaker.Run, loop.Run, forwarder.Run}
+	if listener != nil {
+		tasks = append(tasks, func(ctx context.Context) error { return web.Serve(ctx, listener) })
+	}
 	for _, task := range slices.Concat(src.tasks, tasks) {
 		group.Go(func() error { return task(ctx) })
 	}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -22,7 +24,10 @@ const (
 )
 
 func main() {
-	err := rootCommand().ExecuteContext(context.Background())
+	// Before anything else: a signal that comes while starting must not look like a crash.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	err := rootCommand().ExecuteContext(ctx)
+	stop()
 	var status exitStatus
 	switch {
 	case errors.As(err, &status):

@@ -23,9 +23,6 @@ type configuration struct {
 }
 
 func (f *agentFlags) openSource(log *slog.Logger) (*configuration, error) {
-	if err := os.MkdirAll(f.stateDir, 0o755); err != nil {
-		return nil, fmt.Errorf("--state-dir: %w: choose a folder that can be written", err)
-	}
 	if path, ok := strings.CutPrefix(f.source, "dir:"); ok {
 		return f.openDir(path, log.With("component", "dir"))
 	}
@@ -33,6 +30,9 @@ func (f *agentFlags) openSource(log *slog.Logger) (*configuration, error) {
 }
 
 func (f *agentFlags) openDir(path string, log *slog.Logger) (*configuration, error) {
+	if err := os.MkdirAll(f.stateDir, 0o755); err != nil {
+		return nil, fmt.Errorf("--state-dir: %w: choose a folder that can be written", err)
+	}
 	source, err := dir.New(dir.Options{Path: path, StateDir: f.stateDir, NodeName: f.nodeName, Log: log})
 	if err != nil {
 		return nil, err

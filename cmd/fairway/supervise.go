@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -19,7 +20,7 @@ var restartDelays = []time.Duration{0, 300 * time.Millisecond, time.Second, 5 * 
 const steadyAfter = time.Minute
 
 // forwarded are the signals that are the agent's, not the parent's.
-var forwarded = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT}
+var forwarded = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}
 
 // supervisor starts the agent proper as a child and keeps it running: GoBGP can be crashed
 // by a malformed UPDATE, and a kubelet's back-off would outlast what graceful restart covers.
@@ -38,13 +39,18 @@ type exit struct {
 
 // supervise runs argv as a child until it ends on its own account, and returns the exit
 // status for the parent.
-func supervise(argv []string, log *slog.Logger) (int, error) {
+func supervise(ctx context.Context, argv []string, log *slog.Logger) (int, error) {
 	// The child is told when its parent's thread dies, so that thread has to be this one.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	s := &supervisor{argv: argv, log: log, signals: make(chan os.Signal, 16), exits: make(chan exit, 16)}
 	signal.Notify(s.signals, forwarded...)
 	defer signal.Stop(s.signals)
+	// A terminal that goes away is no reason to lose sessions; the child inherits this.
+	signal.Ignore(syscall.SIGHUP)
+	if ctx.Err() != nil {
+		return exitOK, nil // asked to end before anything was started
+	}
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, syscall.SIGCHLD)
 	defer signal.Stop(children)
@@ -75,10 +81,13 @@ func (s *supervisor) run() (int, error) {
 
 // verdict tells whether an end of the agent is final, and the parent's own status then.
 func verdict(status syscall.WaitStatus, stopped bool) (code int, final bool) {
-	code = status.ExitStatus()
 	if status.Signaled() {
-		code = 128 + int(status.Signal())
+		if asked := status.Signal() == syscall.SIGTERM || status.Signal() == syscall.SIGINT; stopped && asked {
+			return exitOK, true // it had not got as far as to handle the signal
+		}
+		return 128 + int(status.Signal()), stopped
 	}
+	code = status.ExitStatus()
 	return code, stopped || code == exitOK || code == exitError
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
-		code, err := supervise([]string{"/bin/sh", "-c", script}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		code, err := supervise(context.Background(), []string{"/bin/sh", "-c", script}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}

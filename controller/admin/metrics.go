@@ -14,6 +14,7 @@ var (
 	buildInfo       = desc("build_info", "Always 1; the label is the agent's version.", "version")
 	sourceSynced    = desc("source_synced", "1 once the configuration has been read completely, else 0.")
 	sourceAvailable = desc("source_available", "1 while the source of the configuration can be read, 0 while it cannot and the last one read stays at work.")
+	sourceFailures  = desc("source_failures_total", "Requests to the source of the configuration that failed, since the agent started.")
 	speakerRunning  = desc("speaker_running", "1 while the BGP speaker runs, else 0.")
 	complete        = desc("picture_complete", "1 once all that an earlier process may have learned has been learned again, so that stale kernel routes may go.")
 	sessionUp       = desc("session_up", "1 while the BGP session is Established, else 0.", "peer", "address")
@@ -28,7 +29,7 @@ var (
 )
 
 var descs = []*prometheus.Desc{
-	buildInfo, sourceSynced, sourceAvailable, speakerRunning, complete, sessionUp, received, accepted,
+	buildInfo, sourceSynced, sourceAvailable, sourceFailures, speakerRunning, complete, sessionUp, received, accepted,
 	advertised, routesWanted, routesInstalled, routesFailed, refused, problems,
 }
 
@@ -54,6 +55,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(buildInfo, 1, r.Version)
 	gauge(sourceSynced, number(r.Source.Synced))
 	gauge(sourceAvailable, number(r.Source.Error == ""))
+	ch <- prometheus.MustNewConstMetric(sourceFailures, prometheus.CounterValue, float64(r.Source.Failures))
 	gauge(speakerRunning, number(r.Speaker.Running))
 	gauge(complete, number(r.Complete))
 	gauge(routesWanted, float64(r.Routes.Wanted))

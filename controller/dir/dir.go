@@ -34,18 +34,20 @@ type Options struct {
 	// StateDir is where last good copies are kept, in its folder last-good. Empty: they are
 	// kept in memory only.
 	StateDir string
-	// NodeName is the node that this agent is for. The log says when no manifest defines it.
+	// NodeName is the node that this agent is for. The log says when the manifests cease to
+	// define it; that they never did is the caller's to notice.
 	NodeName string
 	Log      *slog.Logger
 }
 
 // Source is a folder of manifests, as it was last read.
 type Source struct {
-	path    string
-	node    string
-	log     *slog.Logger
-	copies  lastGood
-	changed chan struct{}
+	path     string
+	node     string
+	log      *slog.Logger
+	fallback *snapshot.Snapshot // of the copies, as they were at the start
+	copies   lastGood
+	changed  chan struct{}
 
 	// Of the goroutine that reads: New's, then Run's.
 	files map[string]*manifest
@@ -83,6 +85,7 @@ func New(o Options) (*Source, error) {
 	if o.StateDir != "" {
 		s.copies.folder = filepath.Join(o.StateDir, "last-good")
 	}
+	s.fallback = s.copies.snapshot()
 	if err := s.read(); err != nil {
 		return nil, fmt.Errorf("%w; put the manifests there, or name another folder with --source=dir:PATH", err)
 	}
@@ -237,6 +240,7 @@ func (s *Source) rebuild() {
 	}
 	snap, twice := assemble(objects)
 	problems = sorted(append(problems, twice...))
+	snap.Fallback = s.fallback
 	s.tell(problems)
 	s.tellNode(snap)
 	s.publish(snap, report.Source{Synced: true, Error: summary(problems)})
@@ -288,11 +292,12 @@ func (s *Source) tell(problems []Problem) {
 	s.told = now
 }
 
-// tellNode logs when the agent's own node begins to be missing.
+// tellNode logs when the agent's own node disappears. Where it was never there, the agent does
+// not go on, and says so itself.
 func (s *Source) tellNode(snap *snapshot.Snapshot) {
-	had := s.snap == nil || s.snap.Nodes[s.node] != nil
+	had := s.snap != nil && s.snap.Nodes[s.node] != nil
 	if had && snap.Nodes[s.node] == nil {
-		s.log.Warn("no manifest defines this node: nothing is advertised until a Node of this name is added, or --node-name names another",
+		s.log.Warn("no manifest defines this node any more: nothing is advertised until a Node of this name is added, or --node-name names another",
 			"node", s.node, "path", s.path)
 	}
 }

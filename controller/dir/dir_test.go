@@ -411,11 +411,21 @@ func TestKindsThatAreNotReadAreNoError(t *testing.T) {
 	}
 }
 
-func TestMissingNodeIsSaidInTheLog(t *testing.T) {
+// A node that was never there ends the agent, which says so itself.
+func TestOnlyANodeThatDisappearsIsSaidInTheLog(t *testing.T) {
+	const missing = "no manifest defines this node any more"
 	w := newWorld(t)
 	w.write("a.yaml", speaker("one", 1))
-	w.open()
-	if !strings.Contains(w.log.String(), "no manifest defines this node") {
-		t.Errorf("log:\n%s", w.log)
+	w.start()
+	nodes := func() int { snap, _ := w.source.Snapshot(); return len(snap.Nodes) }
+	if nodes() != 0 || strings.Contains(w.log.String(), missing) {
+		t.Errorf("%d nodes at the start, log:\n%s", nodes(), w.log)
+	}
+	w.write("b.yaml", nodeA)
+	w.eventually("node", func() bool { return nodes() == 1 })
+	w.remove("b.yaml")
+	w.eventually("no node", func() bool { return nodes() == 0 })
+	if n := strings.Count(w.log.String(), missing); n != 1 {
+		t.Errorf("told %d times, log:\n%s", n, w.log)
 	}
 }

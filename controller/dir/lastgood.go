@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
 
 // lastGood keeps a copy of each manifest as it last could be used, so that a start with a
@@ -27,6 +29,20 @@ func (l lastGood) read(name string) ([]byte, error) {
 		return nil, nil
 	}
 	return data, err
+}
+
+// snapshot returns what the copies hold: the objects as they were last valid before this
+// process began. What cannot be read of them is left out.
+func (l lastGood) snapshot() *snapshot.Snapshot {
+	if l.folder == "" {
+		return nil
+	}
+	contents, _, err := readFolder(l.folder)
+	if err != nil {
+		return nil
+	}
+	snap, _ := Parse(contents)
+	return snap
 }
 
 // write replaces the copy of a manifest.

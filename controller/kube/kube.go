@@ -34,7 +34,8 @@ import (
 // Options say what is read.
 type Options struct {
 	Config *rest.Config
-	// NodeName is the node that this agent is for. The log says when it does not exist.
+	// NodeName is the node that this agent is for. The log says when it disappears; that it
+	// never existed is the caller's to notice.
 	NodeName string
 	// Namespace is the agent's own, where the Secrets with passwords are.
 	Namespace string
@@ -67,7 +68,7 @@ type Source struct {
 	state    report.Source
 	trouble  trouble       // what state.Error says
 	back     chan struct{} // closed, and made anew, when the API server answers again
-	failures uint64
+	failures uint64        // requests, since the start
 }
 
 // New makes a source. It sends nothing yet.
@@ -157,26 +158,21 @@ func trimmed(m metav1.ObjectMeta) metav1.ObjectMeta {
 // Changed is readable when Snapshot may have something new to say.
 func (s *Source) Changed() <-chan struct{} { return s.changed }
 
-// Failures counts the requests that failed since the start.
-func (s *Source) Failures() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failures
-}
-
 // Snapshot returns the newest complete picture, nil until there is one, and how well the API
 // server can be read. The snapshot is never changed, and the same pointer while nothing has.
 func (s *Source) Snapshot() (*snapshot.Snapshot, report.Source) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dirty && s.complete() {
-		had := s.snap == nil || s.snap.Nodes[s.node] != nil
+		had := s.snap != nil && s.snap.Nodes[s.node] != nil
 		s.snap, s.dirty = s.build(), false
 		if had && s.snap.Nodes[s.node] == nil {
-			s.log.Warn("this node does not exist in the API server: nothing is advertised until it does, or --node-name names another", "node", s.node)
+			s.log.Warn("this node does not exist in the API server any more: nothing is advertised until it does, or --node-name names another", "node", s.node)
 		}
 	}
-	return s.snap, s.state
+	state := s.state
+	state.Failures = s.failures
+	return s.snap, state
 }
 
 func (s *Source) build() *snapshot.Snapshot {

@@ -34,21 +34,18 @@ type StatusOptions struct {
 	Config   *rest.Config
 	NodeName string
 	Log      *slog.Logger
-	// Disabled turns writing off. Reports are then dropped.
-	Disabled bool
 }
 
 // StatusWriter writes reports as the node's BGPNodeState. It creates the object where it is
 // missing, with the Node as its owner. It holds nobody up: while the API server is away it
 // keeps the newest report and tries again.
 type StatusWriter struct {
-	node     string
-	host     string
-	disabled bool
-	log      *slog.Logger
-	nodes    coreclient.NodesGetter
-	states   *client.NodeStates
-	wake     chan struct{}
+	node   string
+	host   string
+	log    *slog.Logger
+	nodes  coreclient.NodesGetter
+	states *client.NodeStates
+	wake   chan struct{}
 
 	mu     sync.Mutex
 	latest *report.Report
@@ -77,21 +74,17 @@ func NewStatusWriter(o StatusOptions) (*StatusWriter, error) {
 		return nil, err
 	}
 	return &StatusWriter{
-		node:     o.NodeName,
-		host:     config.Host,
-		disabled: o.Disabled,
-		log:      o.Log,
-		nodes:    core,
-		states:   ours.BGPNodeStates(),
-		wake:     make(chan struct{}, 1),
+		node:   o.NodeName,
+		host:   config.Host,
+		log:    o.Log,
+		nodes:  core,
+		states: ours.BGPNodeStates(),
+		wake:   make(chan struct{}, 1),
 	}, nil
 }
 
 // Report notes the newest report; it never blocks. The caller must not change it any more.
 func (w *StatusWriter) Report(r *report.Report) {
-	if w.disabled {
-		return
-	}
 	w.mu.Lock()
 	w.latest = r
 	w.mu.Unlock()
@@ -142,7 +135,9 @@ func (w *StatusWriter) step(ctx context.Context) (wait time.Duration, again bool
 	if ctx.Err() != nil {
 		return 0, false
 	}
-	w.tell(err)
+	if !errors.Is(err, errNoNode) || r.Source.Synced {
+		w.tell(err) // until all has been read, the agent has yet to say whether it can be on this node
+	}
 	if err == nil {
 		w.retry = 0
 		return 0, false

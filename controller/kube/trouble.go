@@ -39,7 +39,7 @@ func troubleOf(err error, host string, of resource) trouble {
 	case apierrors.IsUnauthorized(err):
 		return trouble{unauthorized, fmt.Sprintf("the API server %s does not accept our credentials; renew the kubeconfig or the service account's token", host)}
 	case apierrors.IsNotFound(err) && of.ours:
-		return trouble{notServed, "the CRDs of bgp.fairway.dev are not installed; run: kubectl apply -k deploy/kustomize/base"}
+		return trouble{notServed, "the CRDs of bgp.fairway.dev are not installed; run: kubectl apply -k deploy/crds"}
 	case apierrors.IsNotFound(err):
 		return trouble{notServed, fmt.Sprintf("the API server %s does not serve %s", host, of)}
 	case apierrors.IsForbidden(err):

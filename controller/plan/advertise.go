@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -12,87 +13,100 @@ import (
 	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
 
-// audience is who hears an advertisement, per family: names of peers, sorted.
-type audience struct {
-	ipv4, ipv6 []string
+// saying is one source of announcements for this node, a BGPAdvertisement or the rule that
+// the mesh hears the pod CIDRs, with the peers that hear it.
+type saying struct {
+	ref  Ref
+	spec *v1alpha1.BGPAdvertisementSpec // nil for the rule of the mesh
+	to   []string                       // names of peers, of any family
 }
 
-func (a audience) of(prefix netip.Prefix) []string {
-	if prefix.Addr().Is4() {
-		return a.ipv4
-	}
-	return a.ipv6
-}
+// sayings is a set of them: their indexes, two bytes each, ascending. Prefixes that are said
+// by the same ones have the same audience, which is made once.
+type sayings string
 
-// audience returns the targets that hear what is chosen, by the families they can be told.
-func (b *builder) audience(chosen func(target) bool) audience {
-	var a audience
-	for _, t := range b.targets {
-		if !chosen(t) {
-			continue
+func (s sayings) with(index int) sayings {
+	b := make([]byte, 0, len(s)+2)
+	done := false
+	for i := 0; i < len(s); i += 2 {
+		have := int(binary.BigEndian.Uint16([]byte(s[i : i+2])))
+		if have >= index && !done {
+			b, done = binary.BigEndian.AppendUint16(b, uint16(index)), true
 		}
-		for _, f := range t.peer.Families {
-			switch {
-			case !t.peer.NextHops.For(f).IsValid(): // refused where the next hops were chosen
-			case f == bgp.IPv4Unicast:
-				a.ipv4 = append(a.ipv4, t.peer.Name)
-			default:
-				a.ipv6 = append(a.ipv6, t.peer.Name)
-			}
+		if have != index {
+			b = append(b, s[i:i+2]...)
 		}
 	}
-	slices.Sort(a.ipv4)
-	slices.Sort(a.ipv6)
-	return a
+	if !done {
+		b = binary.BigEndian.AppendUint16(b, uint16(index))
+	}
+	return sayings(b)
 }
 
-// hearing is one advertisement that concerns this node, and who hears it.
-type hearing struct {
-	spec *v1alpha1.BGPAdvertisementSpec
-	audience
+func (s sayings) each(do func(index int)) {
+	for i := 0; i < len(s); i += 2 {
+		do(int(binary.BigEndian.Uint16([]byte(s[i : i+2]))))
+	}
+}
+
+// announcer collects who says what, and makes audiences of it.
+type announcer struct {
+	b         *builder
+	sayings   []saying
+	said      map[netip.Prefix]sayings
+	audiences map[audienceKey]*bgp.Audience
+}
+
+type audienceKey struct {
+	sayings sayings
+	family  bgp.Family
 }
 
 // planAdvertisements fills Desired.Advertisements from the advertisements that select this
 // node. Mesh peers always hear the pod CIDRs.
 func (b *builder) planAdvertisements() {
-	hearings := b.hearings()
-	mesh := b.audience(func(t target) bool { return t.mesh })
-	said := announcements{}
-	if len(b.node.PodCIDRs) == 0 {
-		b.refuse(Ref{"Node", b.node.Name}, "podCIDRs", ReasonNoPodCIDR, "the Node has no podCIDRs, so none is advertised; a controller manager with --allocate-node-cidrs assigns them")
-	}
-	for _, prefix := range b.node.PodCIDRs {
-		said.add(prefix, mesh.of(prefix))
-		for _, h := range hearings {
-			if h.spec.PodCIDRs != nil {
-				said.add(prefix, h.of(prefix))
-			}
+	a := &announcer{b: b, said: map[netip.Prefix]sayings{}, audiences: map[audienceKey]*bgp.Audience{}}
+	a.listen()
+	a.sayPodCIDRs()
+	a.sayServices()
+	b.plan.Desired.Advertisements = make(map[netip.Prefix]*bgp.Audience, len(a.said))
+	for prefix, by := range a.said {
+		if audience := a.audience(by, bgp.FamilyOf(prefix.Addr())); len(audience.Exports) > 0 {
+			b.plan.Desired.Advertisements[prefix] = audience
 		}
-	}
-	b.planServices(hearings, said)
-	for prefix, to := range said {
-		b.plan.Desired.Advertisements = append(b.plan.Desired.Advertisements, bgp.Advertisement{Prefix: prefix, To: to})
 	}
 }
 
-func (b *builder) hearings() []hearing {
-	var out []hearing
+// listen finds the sayings of this node, the rule of the mesh last.
+func (a *announcer) listen() {
+	for _, ad := range a.b.advertisements() {
+		a.sayings = append(a.sayings, saying{
+			ref:  Ref{"BGPAdvertisement", ad.Name},
+			spec: &ad.Spec,
+			to:   a.b.peersWhere(func(t target) bool { return hears(t, &ad.Spec.To) }),
+		})
+	}
+	a.sayings = append(a.sayings, saying{to: a.b.peersWhere(func(t target) bool { return t.mesh })})
+}
+
+// advertisements returns the usable ones that select this node.
+func (b *builder) advertisements() []*v1alpha1.BGPAdvertisement {
+	var out []*v1alpha1.BGPAdvertisement
 	for _, name := range slices.Sorted(maps.Keys(b.snap.Advertisements)) {
-		a, ok := usable(b, "BGPAdvertisement", b.snap.Advertisements[name], b.prev.Advertisements)
+		ad, ok := usable(b, "BGPAdvertisement", b.snap.Advertisements[name], b.prev.Advertisements, b.fallback.Advertisements)
 		if !ok {
 			continue
 		}
-		b.plan.Accepted.Advertisements[name] = a
-		if !selects(a.Spec.NodeSelector, b.node.Labels) {
-			continue
+		b.plan.Accepted.Advertisements[name] = ad
+		if selects(ad.Spec.NodeSelector, b.node.Labels) {
+			b.judgeAdvertisement(ad)
+			out = append(out, ad)
 		}
-		b.judgeAdvertisement(a)
-		out = append(out, hearing{&a.Spec, b.audience(func(t target) bool { return hears(t, &a.Spec.To) })})
 	}
+	oldestFirst(out)
 	return out
 }
 
-// judgeAdvertisement says of an advertisement which part of it has no effect yet.
 func (b *builder) judgeAdvertisement(a *v1alpha1.BGPAdvertisement) {
 	ref := Ref{"BGPAdvertisement", a.Name}
 	if a.Spec.Services != nil {
@@ -106,6 +120,18 @@ func (b *builder) judgeAdvertisement(a *v1alpha1.BGPAdvertisement) {
 	b.verdictIfValid(ref, a.Generation, v1alpha1.ReasonAccepted, "")
 }
 
+// peersWhere returns the names of the chosen peers, sorted.
+func (b *builder) peersWhere(chosen func(target) bool) []string {
+	var names []string
+	for _, t := range b.targets {
+		if chosen(t) {
+			names = append(names, t.peer.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 func hears(t target, to *v1alpha1.AdvertisementTargets) bool {
 	if t.mesh {
 		return to.Mesh != nil && *to.Mesh
@@ -113,17 +139,35 @@ func hears(t target, to *v1alpha1.AdvertisementTargets) bool {
 	return selects(to.PeerSelector, t.labels)
 }
 
-func (b *builder) planServices(hearings []hearing, said announcements) {
-	for key, service := range b.snap.Services {
-		for _, problem := range service.Problems {
-			b.refuse(Ref{"Service", key}, "", v1alpha1.ReasonInvalid, problem)
+func (a *announcer) say(prefix netip.Prefix, index int) {
+	a.said[prefix] = a.said[prefix].with(index)
+}
+
+func (a *announcer) sayPodCIDRs() {
+	node := a.b.node
+	if len(node.PodCIDRs) == 0 {
+		a.b.refuse(Ref{"Node", node.Name}, "podCIDRs", ReasonNoPodCIDR, "the Node has no podCIDRs, so none is advertised; a controller manager with --allocate-node-cidrs assigns them")
+	}
+	for _, prefix := range node.PodCIDRs {
+		for i, s := range a.sayings {
+			if s.spec == nil || s.spec.PodCIDRs != nil {
+				a.say(prefix, i)
+			}
 		}
-		for _, h := range hearings {
-			if advertisesClusterIPs(h.spec, service) {
-				for _, addr := range service.ClusterIPs {
-					prefix := netip.PrefixFrom(addr, addr.BitLen())
-					said.add(prefix, h.of(prefix))
-				}
+	}
+}
+
+func (a *announcer) sayServices() {
+	for key, service := range a.b.snap.Services {
+		for _, problem := range service.Problems {
+			a.b.refuse(Ref{"Service", key}, "", v1alpha1.ReasonInvalid, problem)
+		}
+		for i, s := range a.sayings {
+			if s.spec == nil || !advertisesClusterIPs(s.spec, service) {
+				continue
+			}
+			for _, addr := range service.ClusterIPs {
+				a.say(netip.PrefixFrom(addr, addr.BitLen()), i)
 			}
 		}
 	}
@@ -135,30 +179,38 @@ func advertisesClusterIPs(spec *v1alpha1.BGPAdvertisementSpec, service *snapshot
 		selects(spec.Services.Selector, service.Labels)
 }
 
-// announcements are the prefixes to say, and to whom. Lists are shared, never changed in place.
-type announcements map[netip.Prefix][]string
-
-func (a announcements) add(prefix netip.Prefix, to []string) {
-	switch has := a[prefix]; {
-	case len(to) == 0:
-	case len(has) == 0:
-		a[prefix] = to
-	default:
-		a[prefix] = union(has, to)
+// audience returns who hears what these sayings say of a family, and how.
+func (a *announcer) audience(by sayings, family bgp.Family) *bgp.Audience {
+	key := audienceKey{by, family}
+	if known := a.audiences[key]; known != nil {
+		return known
 	}
+	hearing := map[string]bool{}
+	by.each(func(index int) {
+		for _, name := range a.sayings[index].to {
+			hearing[name] = true
+		}
+	})
+	export := bgp.Export{}
+	for _, t := range a.b.targets {
+		if hearing[t.peer.Name] && slices.Contains(t.peer.Families, family) && t.peer.NextHops.For(family).IsValid() {
+			export.To = append(export.To, t.peer.Name)
+		}
+	}
+	slices.Sort(export.To)
+	audience := &bgp.Audience{}
+	if len(export.To) > 0 {
+		audience.Exports = []bgp.Export{export}
+	}
+	a.audiences[key] = audience
+	return audience
 }
 
-// union merges two sorted lists; when one holds the other it is returned as it is.
-func union(a, b []string) []string {
-	if slices.Equal(a, b) {
-		return a
+// ObjectOf returns the object that a session, by the name of its peer, belongs to: a BGPPeer's
+// name, or "mesh/node".
+func ObjectOf(peer string) string {
+	if i := strings.LastIndexByte(peer, '/'); i >= 0 {
+		return peer[:i]
 	}
-	merged := slices.Concat(a, b)
-	slices.Sort(merged)
-	return slices.Clip(slices.Compact(merged))
-}
-
-// PeerObject returns the object that a session belongs to: a BGPPeer's name, or "mesh/node".
-func PeerObject(peer bgp.Peer) string {
-	return strings.TrimSuffix(peer.Name, "/"+peer.Address.String())
+	return peer
 }

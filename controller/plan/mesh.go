@@ -66,6 +66,7 @@ func (b *builder) meshPassword() (bgp.Secret, bool) {
 	}
 	value, reason, message := b.password(ref.Name)
 	if reason != "" {
+		b.plan.Withheld++
 		b.refuse(Ref{"BGPSpeaker", b.speaker.Name}, "mesh", reason, message)
 		return "", false
 	}

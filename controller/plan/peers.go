@@ -23,8 +23,9 @@ type target struct {
 func (b *builder) planPeers() {
 	var peers []*v1alpha1.BGPPeer
 	for _, name := range slices.Sorted(maps.Keys(b.snap.Peers)) {
-		p, ok := usable(b, "BGPPeer", b.snap.Peers[name], b.prev.Peers)
+		p, ok := usable(b, "BGPPeer", b.snap.Peers[name], b.prev.Peers, b.fallback.Peers)
 		if !ok {
+			b.plan.Withheld++
 			continue
 		}
 		b.plan.Accepted.Peers[name] = p
@@ -42,6 +43,10 @@ func (b *builder) planPeers() {
 func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	ref := Ref{"BGPPeer", p.Name}
 	refuse := func(reason, message string) { b.verdictIfValid(ref, p.Generation, reason, message) }
+	withhold := func(reason, message string) {
+		b.plan.Withheld++
+		refuse(reason, message)
+	}
 	address := netip.MustParseAddr(p.Spec.Address).Unmap()
 	peer := bgp.Peer{
 		Name:            p.Name + "/" + address.String(),
@@ -53,12 +58,17 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	}
 	switch {
 	case p.Spec.ASNType == v1alpha1.ASNExternal:
-		refuse(v1alpha1.ReasonNotImplemented, "asnType External is not implemented yet; give the peer's asn")
+		withhold(v1alpha1.ReasonNotImplemented, "asnType External is not implemented yet; give the peer's asn")
 		return
 	case p.Spec.ASNType == v1alpha1.ASNInternal:
 		peer.ASN = b.asn
 	default:
 		peer.ASN = uint32(*p.Spec.ASN)
+	}
+	if address.Is6() && address.IsLinkLocalUnicast() {
+		withhold(v1alpha1.ReasonNotImplemented, fmt.Sprintf(
+			"%s is a link-local address, which needs an interface beside it; peers by interface are not implemented yet, use a global address", address))
+		return
 	}
 	if slices.Contains(b.local.Addresses, address) {
 		refuse(ReasonPeerIsSelf, fmt.Sprintf("%s is an address of this node itself; narrow the nodeSelector or correct the address", address))
@@ -71,13 +81,16 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	if p.Spec.PasswordSecretRef != nil {
 		password, reason, message := b.password(p.Spec.PasswordSecretRef.Name)
 		if reason != "" {
-			refuse(reason, message)
+			withhold(reason, message)
 			return
 		}
 		peer.Password = password
 	}
 	if p.Spec.LocalAddress != "" {
 		peer.LocalAddress = netip.MustParseAddr(p.Spec.LocalAddress).Unmap()
+		if !slices.Contains(b.local.Addresses, peer.LocalAddress) {
+			return // only nodes that have the address use the peer
+		}
 	}
 	if p.Spec.EBGPMultihopTTL != nil {
 		peer.EBGPMultihopTTL = uint8(*p.Spec.EBGPMultihopTTL)
@@ -85,7 +98,7 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	setTimers(&peer, &p.Spec.Timers)
 	peer.Families = b.peerFamilies(p)
 	if len(peer.Families) == 0 {
-		refuse(v1alpha1.ReasonNoAddress, "this node has no InternalIP of any of the peer's families")
+		withhold(v1alpha1.ReasonNoAddress, "this node has no InternalIP of any of the peer's families")
 		return
 	}
 	b.setNextHops(&peer, ref)

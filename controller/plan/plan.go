@@ -55,9 +55,10 @@ type Verdict struct {
 	Message    string
 }
 
-// Accepted are the objects as they were last accepted. A broken edit of an object leaves
-// its last accepted form at work.
+// Accepted is what was last accepted. A broken edit leaves it at work.
 type Accepted struct {
+	ASN            uint32     // 0: none yet
+	RouterID       netip.Addr // the zero Addr: none yet
 	Speakers       map[string]*v1alpha1.BGPSpeaker
 	Peers          map[string]*v1alpha1.BGPPeer
 	Advertisements map[string]*v1alpha1.BGPAdvertisement
@@ -76,6 +77,9 @@ type Plan struct {
 	Speaker string
 	Desired bgp.Desired
 	Kernel  Kernel
+	// Withheld counts the sessions that are configured and cannot be tried, for instance
+	// because their password is missing. What such a peer once told is not known to be gone.
+	Withheld int
 	// StaleSweepSeconds is how long kernel routes of an earlier process may wait for a refresh.
 	StaleSweepSeconds int32
 
@@ -92,11 +96,16 @@ const defaultStaleSweepSeconds = 120
 // Build makes the plan of the node local.NodeName. prev is what the last plan accepted; the
 // zero Accepted at start.
 func Build(snap *snapshot.Snapshot, local Local, prev Accepted) *Plan {
+	fallback := snap.Fallback
+	if fallback == nil {
+		fallback = &snapshot.Snapshot{}
+	}
 	b := &builder{
-		snap:  snap,
-		local: local,
-		prev:  prev,
-		node:  snap.Nodes[local.NodeName],
+		snap:     snap,
+		fallback: fallback,
+		local:    local,
+		prev:     prev,
+		node:     snap.Nodes[local.NodeName],
 		plan: &Plan{
 			StaleSweepSeconds: defaultStaleSweepSeconds,
 			Accepted: Accepted{
@@ -114,11 +123,12 @@ func Build(snap *snapshot.Snapshot, local Local, prev Accepted) *Plan {
 
 // builder holds what the steps of one Build share.
 type builder struct {
-	snap  *snapshot.Snapshot
-	local Local
-	prev  Accepted
-	node  *snapshot.Node
-	plan  *Plan
+	snap     *snapshot.Snapshot
+	fallback *snapshot.Snapshot
+	local    Local
+	prev     Accepted
+	node     *snapshot.Node
+	plan     *Plan
 
 	speakers []*v1alpha1.BGPSpeaker // usable ones, the oldest first
 	speaker  *v1alpha1.BGPSpeaker   // the one that counts for this node
@@ -161,7 +171,6 @@ func (p *Plan) sort() {
 	})
 	slices.SortFunc(p.Verdicts, func(a, b Verdict) int { return compareRefs(a.Object, b.Object) })
 	slices.SortFunc(p.Desired.Peers, func(a, b bgp.Peer) int { return cmp.Compare(a.Name, b.Name) })
-	slices.SortFunc(p.Desired.Advertisements, func(a, b bgp.Advertisement) int { return comparePrefixes(a.Prefix, b.Prefix) })
 }
 
 func compareRefs(a, b Ref) int {

@@ -13,6 +13,8 @@ const (
 	ReasonPeerIsSelf = "PeerIsSelf"
 	// ReasonPeerNotOnLink: a single-hop peer is on none of the connected networks.
 	ReasonPeerNotOnLink = "PeerNotOnLink"
+	// ReasonNotAdvertised: the speaker refused the prefix.
+	ReasonNotAdvertised = "NotAdvertised"
 	// ReasonNoNextHop: there is no next hop of the family that the peer could use.
 	ReasonNoNextHop = "NoNextHop"
 )

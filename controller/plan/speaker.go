@@ -26,8 +26,9 @@ type object interface {
 }
 
 // usable returns the form of an object to work with: the object itself when it is valid,
-// else its last accepted form, else nothing. The verdict says which.
-func usable[T object](b *builder, kind string, obj T, prev map[string]T) (T, bool) {
+// else its last accepted form, of this process or of an earlier one, else nothing. The
+// verdict says which.
+func usable[T object](b *builder, kind string, obj T, prev, fallback map[string]T) (T, bool) {
 	ref := Ref{kind, obj.GetName()}
 	errs := obj.Validate()
 	if len(errs) == 0 {
@@ -35,12 +36,18 @@ func usable[T object](b *builder, kind string, obj T, prev map[string]T) (T, boo
 	}
 	message := errs.ToAggregate().Error()
 	last, ok := prev[obj.GetName()]
+	if !ok {
+		last, ok = fallback[obj.GetName()]
+		ok = ok && len(last.Validate()) == 0
+	}
 	if ok {
-		message += "; the last valid form of the object stays at work"
+		message += lastStays
 	}
 	b.verdict(ref, obj.GetGeneration(), false, v1alpha1.ReasonInvalid, message)
 	return last, ok
 }
+
+const lastStays = "; the last valid form stays at work"
 
 // oldestFirst sorts by age, then name: the order in which objects win conflicts.
 func oldestFirst[T metav1.Object](objects []T) {
@@ -61,7 +68,7 @@ func selects(selector *metav1.LabelSelector, set map[string]string) bool {
 
 func (b *builder) loadSpeakers() {
 	for _, name := range slices.Sorted(maps.Keys(b.snap.Speakers)) {
-		s, ok := usable(b, "BGPSpeaker", b.snap.Speakers[name], b.prev.Speakers)
+		s, ok := usable(b, "BGPSpeaker", b.snap.Speakers[name], b.prev.Speakers, b.fallback.Speakers)
 		if !ok {
 			continue
 		}
@@ -115,17 +122,9 @@ func (b *builder) judged(ref Ref) bool {
 // configure sets the speaker's own parameters and the kernel's; false when it cannot run.
 func (b *builder) configure() bool {
 	spec, ref := &b.speaker.Spec, Ref{"BGPSpeaker", b.speaker.Name}
-	asn, err := asnOf(b.node, b.speaker)
-	if err != nil {
-		b.verdictIfValid(ref, b.speaker.Generation, v1alpha1.ReasonASNUnknown, err.Error())
+	if !b.identify(ref) {
 		return false
 	}
-	id, err := routerIDOf(b.node, b.speaker)
-	if err != nil {
-		b.verdictIfValid(ref, b.speaker.Generation, ReasonNoRouterID, err.Error())
-		return false
-	}
-	b.asn = asn
 	b.plan.Kernel = Kernel{Table: uint32(*spec.Kernel.Table), Metric: uint32(*spec.Kernel.Metric), MaxPaths: int(*spec.Kernel.MaxPaths)}
 	gr := &spec.GracefulRestart
 	b.plan.StaleSweepSeconds = *gr.RestartTimeSeconds
@@ -133,8 +132,8 @@ func (b *builder) configure() bool {
 		b.plan.StaleSweepSeconds = *gr.StaleSweepSeconds
 	}
 	b.plan.Desired.Config = &bgp.Config{
-		ASN:        asn,
-		RouterID:   id,
+		ASN:        b.asn,
+		RouterID:   b.plan.Accepted.RouterID,
 		ListenPort: uint16(*spec.ListenPort),
 		GracefulRestart: bgp.GracefulRestart{
 			Enabled:     *gr.Enabled,
@@ -148,6 +147,31 @@ func (b *builder) configure() bool {
 	}
 	b.verdictIfValid(ref, b.speaker.Generation, v1alpha1.ReasonAccepted, "")
 	return true
+}
+
+// identify finds the node's AS number and router ID. Where one is lost by a mistake on the
+// Node while the speaker runs, the last one stays: to change it would reset every session.
+func (b *builder) identify(ref Ref) bool {
+	asn, err := asnOf(b.node, b.speaker)
+	if err != nil {
+		asn = b.prev.ASN
+		b.notIdentified(ref, v1alpha1.ReasonASNUnknown, err, asn != 0)
+	}
+	id, err := routerIDOf(b.node, b.speaker, b.prev.RouterID)
+	if err != nil {
+		id = b.prev.RouterID
+		b.notIdentified(ref, ReasonNoRouterID, err, id.IsValid())
+	}
+	b.asn, b.plan.Accepted.ASN, b.plan.Accepted.RouterID = asn, asn, id
+	return asn != 0 && id.IsValid()
+}
+
+func (b *builder) notIdentified(ref Ref, reason string, err error, keeps bool) {
+	message := err.Error()
+	if keeps {
+		message += lastStays
+	}
+	b.verdictIfValid(ref, b.speaker.Generation, reason, message)
 }
 
 // asnOf returns the AS number of a node under its speaker.
@@ -173,8 +197,9 @@ func parseASN(text, where, node string) (uint32, error) {
 	return uint32(asn), nil
 }
 
-// routerIDOf returns the router ID of a node: its annotation, its IPv4 address, or a hash of its name.
-func routerIDOf(node *snapshot.Node, s *v1alpha1.BGPSpeaker) (netip.Addr, error) {
+// routerIDOf returns the router ID of a node: its annotation, its IPv4 address, or a hash of
+// its name. A hash does not take the place of last, which an address that is gone was.
+func routerIDOf(node *snapshot.Node, s *v1alpha1.BGPSpeaker, last netip.Addr) (netip.Addr, error) {
 	if text, ok := node.Annotations[v1alpha1.AnnotationRouterID]; ok {
 		id, err := netip.ParseAddr(text)
 		if err != nil || !id.Is4() || id.IsUnspecified() {
@@ -188,6 +213,8 @@ func routerIDOf(node *snapshot.Node, s *v1alpha1.BGPSpeaker) (netip.Addr, error)
 		return hashRouterID(node.Name), nil
 	case ipv4.IsValid():
 		return ipv4, nil
+	case s.Spec.RouterID == "" && last.IsValid():
+		return last, nil
 	case s.Spec.RouterID == "":
 		return hashRouterID(node.Name), nil
 	}

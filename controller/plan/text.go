@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/fairway-bgp/fairway/bgp"
@@ -22,8 +24,17 @@ func (p *Plan) String() string {
 	for _, peer := range p.Desired.Peers {
 		writePeer(&b, peer)
 	}
-	for _, a := range p.Desired.Advertisements {
-		fmt.Fprintf(&b, "advertise %s to %s\n", a.Prefix, strings.Join(a.To, " "))
+	for _, prefix := range slices.SortedFunc(maps.Keys(p.Desired.Advertisements), comparePrefixes) {
+		for _, export := range p.Desired.Advertisements[prefix].Exports {
+			fmt.Fprintf(&b, "advertise %s to %s", prefix, strings.Join(export.To, " "))
+			if attributes := export.Attributes.String(); attributes != "" {
+				fmt.Fprintf(&b, " with %s", attributes)
+			}
+			b.WriteByte('\n')
+		}
+	}
+	if p.Withheld > 0 {
+		fmt.Fprintf(&b, "withheld %d\n", p.Withheld)
 	}
 	for _, v := range p.Verdicts {
 		if !v.Accepted {

@@ -37,6 +37,8 @@ type Source struct {
 	Synced bool
 	Error  string    // why it cannot be read now; "" when it can
 	Since  time.Time // since when that is so
+	// Failures counts the requests that failed since the agent's start.
+	Failures uint64
 }
 
 // Speaker is the state of the BGP speaker.

@@ -26,6 +26,10 @@ type Snapshot struct {
 	Peers          map[string]*v1alpha1.BGPPeer
 	Advertisements map[string]*v1alpha1.BGPAdvertisement
 
+	// Fallback holds objects as they were last valid before this process began, for those
+	// that are invalid now; nil where the source keeps no such copies.
+	Fallback *Snapshot
+
 	// Passwords of Secrets in the agent's namespace, by Secret name. A Secret that does not
 	// exist has no entry; one without a usable key has an entry with Problem set.
 	Passwords map[string]Password
