@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -131,6 +132,20 @@ type Peer struct {
 	// NextHops is what we announce as next hop to this peer, per family. A family without
 	// a valid address here is not advertised.
 	NextHops NextHops
+}
+
+// Equal reports whether the two are wanted alike.
+func (p Peer) Equal(other Peer) bool {
+	return p.Name == other.Name && p.Address == other.Address && p.Port == other.Port && p.ASN == other.ASN &&
+		p.LocalAddress == other.LocalAddress && p.Passive == other.Passive && p.Password == other.Password &&
+		p.HoldTime == other.HoldTime && p.Keepalive == other.Keepalive && p.ConnectRetry == other.ConnectRetry &&
+		p.EBGPMultihopTTL == other.EBGPMultihopTTL && p.GracefulRestart == other.GracefulRestart && p.NextHops == other.NextHops &&
+		slices.Equal(p.Families, other.Families) && sameRules(p.Import, other.Import)
+}
+
+// sameRules compares two lists of rules; thousands of peers often share one.
+func sameRules(a, b []PrefixRule) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
 }
 
 // NextHops holds one next-hop address per family.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -66,5 +67,40 @@ func TestASecretRedactsItselfHoweverItIsShown(t *testing.T) {
 	}
 	if got := Secret("").String(); got != "" {
 		t.Errorf("no password shows as %q", got)
+	}
+}
+
+// A field that Equal forgot would be a change that nobody carries out.
+func TestPeersThatDifferInAnyFieldAreNotEqual(t *testing.T) {
+	fields := reflect.TypeOf(Peer{}).NumField()
+	for i := range fields {
+		var a, b Peer
+		field := reflect.ValueOf(&b).Elem().Field(i)
+		switch name := reflect.TypeOf(b).Field(i).Name; name {
+		case "Address", "LocalAddress":
+			field.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.1")))
+		case "NextHops":
+			field.Set(reflect.ValueOf(NextHops{IPv6: netip.MustParseAddr("2001:db8::1")}))
+		case "Families":
+			field.Set(reflect.ValueOf([]Family{IPv4Unicast}))
+		case "Import":
+			field.Set(reflect.ValueOf([]PrefixRule{{MaxLength: 24}}))
+		default:
+			switch field.Kind() {
+			case reflect.String:
+				field.SetString("x")
+			case reflect.Bool:
+				field.SetBool(true)
+			case reflect.Int64:
+				field.SetInt(1)
+			case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+				field.SetUint(1)
+			default:
+				t.Fatalf("the test does not know how to set %s", name)
+			}
+		}
+		if a.Equal(b) || !b.Equal(b) {
+			t.Errorf("Equal does not see %s", reflect.TypeOf(b).Field(i).Name)
+		}
 	}
 }

@@ -115,11 +115,7 @@ func (l *Loop) replan(ctx context.Context) error {
 		return l.noSuchNode()
 	}
 	first := l.plan == nil
-	var accepted plan.Accepted
-	if !first {
-		accepted = l.plan.Accepted
-	}
-	l.plan = plan.Build(l.snap, l.local, accepted)
+	l.plan = plan.Build(l.snap, l.local, l.plan)
 	l.noteProblems()
 	l.applied = l.Speaker.Apply(ctx, l.plan.Desired)
 	if first && errors.Is(l.applied, bgp.ErrNotStarted) && ctx.Err() == nil {
@@ -229,7 +225,7 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 		return err
 	}
 	sweep := time.Duration(l.plan.StaleSweepSeconds) * time.Second
-	l.complete = l.completeness.observe(r.Time, l.plan.Desired, l.plan.Withheld, sessions, sweep)
+	l.complete = l.completeness.observe(r.Time, l.plan.Desired, len(l.plan.Withheld), sessions, sweep)
 	l.Forwarder.Set(l.plan.Importer, l.complete)
 	l.Forwarder.fill(r)
 	r.Complete = l.complete
@@ -276,6 +272,12 @@ func (l *Loop) sessionReports(sessions []bgp.Session) []report.Session {
 	out := make([]report.Session, 0, len(sessions))
 	for _, s := range sessions {
 		out = append(out, report.Session{Session: s, Object: object[s.Peer]})
+	}
+	for _, w := range l.plan.Withheld {
+		if w.Address.IsValid() {
+			s := bgp.Session{Peer: w.Object + "/" + w.Address.String(), Address: w.Address, State: bgp.Idle, LastError: w.Message}
+			out = append(out, report.Session{Session: s, Object: w.Object})
+		}
 	}
 	return out
 }

@@ -2,8 +2,8 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// BGPNodeState is what is so on one node. It is named as the node, only that node's
-// agent writes it, and it goes with the node.
+// BGPNodeState is what is so on one node. It is named as the node, only that
+// node's agent writes it, and it goes with the node.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=bgpns,categories=fairway
@@ -15,6 +15,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Sessions",type=integer,JSONPath=`.status.sessionsTotal`
 // +kubebuilder:printcolumn:name="Routes",type=integer,JSONPath=`.status.routes.installed`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Draining",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Draining")].status`
+// +kubebuilder:printcolumn:name="Version",type=string,priority=1,JSONPath=`.status.softwareVersion`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type BGPNodeState struct {
@@ -41,6 +43,8 @@ type BGPNodeStateList struct {
 // The bounds of a BGPNodeState; [BGPNodeStateStatus.Truncate] keeps them.
 const (
 	MaxSessions     = 256
+	MaxCapabilities = 16 // of a session
+	MaxRejected     = 16 // reasons, of a family of a session
 	MaxFailedRoutes = 64
 	MaxRefused      = 64
 	MaxProblems     = 64
@@ -48,11 +52,11 @@ const (
 	MaxMessageLength = 1024
 )
 
-// BGPNodeStateStatus is what is so on one node. Its counters say what sessions really
-// hold: a session that is down has received and advertises nothing.
+// BGPNodeStateStatus is what is so on one node. Its counters say what sessions
+// really hold: a session that is down has received and advertises nothing.
 type BGPNodeStateStatus struct {
-	// routerID is the BGP identifier in use (RFC 6286), written as an IPv4 address.
-	// Absent while no speaker runs.
+	// routerID is the BGP identifier in use (RFC 6286), written as an IPv4
+	// address. Absent while no speaker runs.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=15
@@ -71,7 +75,8 @@ type BGPNodeStateStatus struct {
 	// +kubebuilder:validation:MaxLength=128
 	SoftwareVersion string `json:"softwareVersion,omitempty"`
 
-	// sessions of this node, the worst first, at most 256; sessionsTotal counts all.
+	// sessions of this node, the worst first, at most 256; sessionsTotal counts
+	// all.
 	//
 	// +optional
 	// +listType=map
@@ -97,14 +102,27 @@ type BGPNodeStateStatus struct {
 	// +optional
 	Routes RoutesStatus `json:"routes,omitzero"`
 
-	// problems are objects, or parts of them, that this node cannot use, at most 64.
+	// advertisements says what became of each BGPAdvertisement that selects this
+	// node, with one entry for each field of it that asks for prefixes, by name,
+	// at most 256.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +listMapKey=source
+	// +kubebuilder:validation:MaxItems=256
+	Advertisements []AdvertisedState `json:"advertisements,omitempty"`
+
+	// problems are objects, or parts of them, that this node cannot use, at most
+	// 64.
 	//
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Problems []Problem `json:"problems,omitempty"`
 
-	// conditions: Ready sums up SourceSynced, SpeakerReady and RoutesInSync.
+	// conditions: Ready sums up SourceSynced, SpeakerReady and RoutesInSync;
+	// Draining says whether the node asks others to avoid it.
 	//
 	// +optional
 	// +listType=map
@@ -113,7 +131,8 @@ type BGPNodeStateStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// SessionState is a state of the BGP finite state machine (RFC 4271, section 8.2.2).
+// SessionState is a state of the BGP finite state machine (RFC 4271, section
+// 8.2.2).
 //
 // +kubebuilder:validation:Enum=Idle;Connect;Active;OpenSent;OpenConfirm;Established
 type SessionState string
@@ -130,7 +149,8 @@ const (
 
 // SessionStatus is one session of a node.
 type SessionStatus struct {
-	// peer is the name of the BGPPeer, or "mesh/NODE" for a session with another node.
+	// peer is the name of the BGPPeer, or "mesh/NODE" for a session with another
+	// node.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -144,8 +164,8 @@ type SessionStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	Address string `json:"address"`
 
-	// asn is the autonomous system number that the other side has or must have. Absent
-	// when any external one will do and the session is not up.
+	// asn is the autonomous system number that the other side has or must have.
+	// Absent when any external one will do and the session is not up.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -157,25 +177,41 @@ type SessionStatus struct {
 	// +required
 	State SessionState `json:"state"`
 
-	// since is when the session last came up or went down. Absent: it has never been up.
+	// since is when the session last came up or went down. Absent: it has never
+	// been up.
 	//
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
 
-	// lastError says in words why the session last went down or does not come up, and
-	// which side said so.
+	// lastError says in words why the session last went down or does not come up,
+	// and which side said so.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	LastError string `json:"lastError,omitempty"`
 
-	// holdTimeSeconds is the hold time that both sides agreed on (RFC 4271, section
-	// 4.2), in seconds. Absent while the session is down.
+	// holdTimeSeconds is the hold time that both sides agreed on (RFC 4271,
+	// section 4.2), in seconds. Absent while the session is down.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535
 	HoldTimeSeconds int32 `json:"holdTimeSeconds,omitempty"`
+
+	// capabilities that both sides have announced (RFC 5492), by name, such as
+	// "route-refresh" or "4-octet-as". Absent while the session is down.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=64
+	Capabilities []string `json:"capabilities,omitempty"`
+
+	// bfdState is the state of the BFD session with the other side (RFC 5880,
+	// section 6.2). Absent where BFD is off.
+	//
+	// +optional
+	BFDState BFDState `json:"bfdState,omitempty"`
 
 	// families that the session carries, with counts of prefixes.
 	//
@@ -185,6 +221,19 @@ type SessionStatus struct {
 	// +kubebuilder:validation:MaxItems=2
 	Families []FamilyStatus `json:"families,omitempty"`
 }
+
+// BFDState is a state of a BFD session (RFC 5880, section 6.2).
+//
+// +kubebuilder:validation:Enum=AdminDown;Down;Init;Up
+type BFDState string
+
+// The states, in the words of the RFC.
+const (
+	BFDAdminDown BFDState = "AdminDown"
+	BFDDown      BFDState = "Down"
+	BFDInit      BFDState = "Init"
+	BFDUp        BFDState = "Up"
+)
 
 // FamilyStatus counts the prefixes of one family in one session.
 type FamilyStatus struct {
@@ -204,6 +253,15 @@ type FamilyStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Accepted int32 `json:"accepted"`
+
+	// rejected counts, by reason, those of them that are not used, at most 16
+	// reasons.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=reason
+	// +kubebuilder:validation:MaxItems=16
+	Rejected []RefusedCount `json:"rejected,omitempty"`
 
 	// advertised is how many prefixes we have told the other side.
 	//
@@ -234,7 +292,8 @@ type RoutesStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	Failed []FailedRoute `json:"failed,omitempty"`
 
-	// refused counts, by reason, the prefixes that were learned and are not wanted.
+	// refused counts, by reason, the prefixes that were learned and are not
+	// wanted.
 	//
 	// +optional
 	// +listType=map

@@ -2,67 +2,13 @@ package v1alpha1_test
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 )
-
-// node is what these tests read of a schema.
-type node struct {
-	Type                 string
-	Default              any
-	Properties           map[string]*node
-	Items                *node
-	AdditionalProperties *node
-	MaxItems, MaxLength  *int64
-	Enum                 []string
-	Format               string
-}
-
-type definition struct {
-	Metadata struct{ Labels map[string]string }
-	Spec     struct {
-		Group    string
-		Scope    string
-		Names    struct{ Kind, Plural string }
-		Versions []struct {
-			Name         string
-			Schema       struct{ OpenAPIV3Schema *node }
-			Subresources struct{ Status *struct{} }
-		}
-	}
-}
-
-// definitions returns the generated CRDs by kind.
-func definitions(t *testing.T) map[string]definition {
-	t.Helper()
-	files, err := filepath.Glob("../../deploy/crds/*.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]definition{}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var crd definition
-		if err := yaml.Unmarshal(text, &crd); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		out[crd.Spec.Names.Kind] = crd
-	}
-	if len(out) != 4 {
-		t.Fatalf("%d CRDs in deploy/crds, want 4", len(out))
-	}
-	return out
-}
 
 // fill does what an API server does: a missing field gets its default, then the fields
 // inside it get theirs.
@@ -183,68 +129,3 @@ func TestAbsentAndEmptyImportStayApart(t *testing.T) {
 }
 
 func ptr[T any](v T) *T { return &v }
-
-func TestCRDsCarryGroupScopeVersionAndBundle(t *testing.T) {
-	want := map[string]string{
-		v1alpha1.KindBGPSpeaker:       v1alpha1.ResourceBGPSpeakers,
-		v1alpha1.KindBGPPeer:          v1alpha1.ResourceBGPPeers,
-		v1alpha1.KindBGPAdvertisement: v1alpha1.ResourceBGPAdvertisements,
-		v1alpha1.KindBGPNodeState:     v1alpha1.ResourceBGPNodeStates,
-	}
-	for kind, crd := range definitions(t) {
-		version := crd.Spec.Versions[0]
-		if crd.Spec.Names.Plural != want[kind] || crd.Spec.Group != v1alpha1.GroupName ||
-			crd.Spec.Scope != "Cluster" || version.Name != v1alpha1.SchemeGroupVersion.Version {
-			t.Errorf("%s is %s in %s/%s, scope %s", kind, crd.Spec.Names.Plural, crd.Spec.Group, version.Name, crd.Spec.Scope)
-		}
-		if version.Subresources.Status == nil {
-			t.Errorf("%s has no status subresource", kind)
-		}
-		if got := crd.Metadata.Labels[v1alpha1.LabelBundleVersion]; got != v1alpha1.BundleVersion {
-			t.Errorf("%s: bundle version %q, want %q", kind, got, v1alpha1.BundleVersion)
-		}
-	}
-}
-
-// Without bounds the API server's estimate of what a rule may cost goes past its budget,
-// and it refuses the CRD.
-func TestEveryListAndTextHasABound(t *testing.T) {
-	for kind, crd := range definitions(t) {
-		root := crd.Spec.Versions[0].Schema.OpenAPIV3Schema
-		for _, part := range []string{"spec", "status"} {
-			if n := root.Properties[part]; n != nil {
-				for _, path := range n.unbounded(kind + "." + part) {
-					t.Errorf("%s has neither maxItems nor maxLength", path)
-				}
-			}
-		}
-	}
-}
-
-func TestUnboundedFindsListsAndTexts(t *testing.T) {
-	n := &node{Type: "object", Properties: map[string]*node{
-		"list": {Type: "array", Items: &node{Type: "string"}},
-		"ok":   {Type: "string", Enum: []string{"A"}},
-	}}
-	if got := strings.Join(n.unbounded("x"), " "); got != "x.list x.list[]" {
-		t.Errorf("found %q", got)
-	}
-}
-
-// unbounded leaves out label selectors and times, whose schema comes from Kubernetes.
-func (n *node) unbounded(path string) []string {
-	var out []string
-	switch {
-	case strings.HasSuffix(strings.ToLower(path), "selector"):
-		return nil
-	case n.Type == "array" && n.MaxItems == nil, n.Type == "string" && n.MaxLength == nil && n.Enum == nil && n.Format == "":
-		out = append(out, path)
-	}
-	for name, property := range n.Properties {
-		out = append(out, property.unbounded(path+"."+name)...)
-	}
-	if n.Items != nil {
-		out = append(out, n.Items.unbounded(path+"[]")...)
-	}
-	return out
-}

@@ -6,7 +6,10 @@
 // folder, by [SetDefaultsBGPSpeaker] and its like and the Validate methods. The files
 // under testdata are judged by both. Two differences are known, and both are the
 // schema's limits: label selectors are looked into by Validate only, and an empty
-// string where an enumeration stands is absent here and an error there.
+// string is absent here and an error there.
+//
+// It also keeps a second thing true: a field either has an effect or is named by
+// NotImplemented when it is set to something other than its default.
 //
 // What one object cannot know about, such as a missing Secret or a second speaker for
 // the same node, is not judged here but said in a condition.

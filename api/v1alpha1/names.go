@@ -28,16 +28,32 @@ const MeshPeer = "mesh"
 //
 // Reasons when True: [ReasonAccepted].
 //
-// Reasons when False: [ReasonInvalid], [ReasonNotImplemented], [ReasonConflicted],
-// [ReasonClusterCIDRsUnknown], [ReasonPasswordUnavailable], [ReasonASNUnknown],
-// [ReasonRouterIDConflict].
+// Reasons when False, on any of them: [ReasonInvalid], [ReasonNotImplemented],
+// [ReasonConflicted]. On a BGPSpeaker also: [ReasonClusterCIDRsUnknown],
+// [ReasonPasswordUnavailable], [ReasonASNUnknown], [ReasonRouterIDConflict]. On a BGPPeer
+// also: [ReasonPasswordUnavailable], [ReasonNoAddress].
 const ConditionAccepted = "Accepted"
 
 // ConditionProgrammed says whether what an accepted object asks for is so on all nodes
-// that it concerns.
+// that it concerns. It is set on BGPSpeaker, BGPPeer and BGPAdvertisement.
 //
-// Reasons when True: [ReasonProgrammed]. Reasons when False: [ReasonPending].
+// Reasons when True: [ReasonProgrammed].
+//
+// Reasons when False, on any of them: [ReasonPending], [ReasonNoNodes],
+// [ReasonNotAccepted]. On a BGPSpeaker also: [ReasonNodesNotReady]. On a BGPPeer also:
+// [ReasonSessionsDown]. On a BGPAdvertisement also: [ReasonNothingToAdvertise],
+// [ReasonPrefixesRejected].
 const ConditionProgrammed = "Programmed"
+
+// ConditionLargeMesh says whether a BGPSpeaker makes a full mesh of more than
+// [LargeMeshNodes] nodes. Such a mesh works; its message says how to move to route
+// reflectors. The condition is absent on speakers whose topology is no full mesh.
+//
+// Reasons when True: [ReasonManyNodes]. Reasons when False: [ReasonFewNodes].
+const ConditionLargeMesh = "LargeMesh"
+
+// LargeMeshNodes is how many nodes a full mesh may have without [ConditionLargeMesh].
+const LargeMeshNodes = 100
 
 // Conditions of a BGPNodeState.
 const (
@@ -63,6 +79,12 @@ const (
 	// Reasons when True: [ReasonInSync].
 	// Reasons when False: [ReasonPending], [ReasonRoutesFailed].
 	ConditionRoutesInSync = "RoutesInSync"
+	// ConditionDraining says whether the node asks others to send no more traffic through
+	// it, as spec.drain of its BGPSpeaker has it.
+	//
+	// Reasons when True: [ReasonExcludeLabel], [ReasonUnschedulable], [ReasonTaint],
+	// [ReasonShutdown]. Reasons when False: [ReasonNotDraining].
+	ConditionDraining = "Draining"
 )
 
 // Reasons of [ConditionAccepted], and of a problem in a BGPNodeState.
@@ -121,4 +143,35 @@ const (
 	ReasonInSync = "InSync"
 	// ReasonRoutesFailed: the kernel refused routes; status.routes.failed names them.
 	ReasonRoutesFailed = "RoutesFailed"
+	// ReasonNotAccepted: the condition Accepted says why.
+	ReasonNotAccepted = "NotAccepted"
+	// ReasonNoNodes: the object concerns no node; its nodeSelector selects none, or none
+	// that speaks.
+	ReasonNoNodes = "NoNodes"
+	// ReasonNodesNotReady: nodes of a BGPSpeaker are not ready; status.notReadyNodes
+	// names some.
+	ReasonNodesNotReady = "NodesNotReady"
+	// ReasonSessionsDown: sessions with a BGPPeer are not up; status.notEstablishedNodes
+	// names some of their nodes.
+	ReasonSessionsDown = "SessionsDown"
+	// ReasonNothingToAdvertise: no prefix is what the BGPAdvertisement asks for, such as
+	// when its selector selects no Service.
+	ReasonNothingToAdvertise = "NothingToAdvertise"
+	// ReasonPrefixesRejected: prefixes are not advertised; status.rejected counts them.
+	ReasonPrefixesRejected = "PrefixesRejected"
+	// ReasonManyNodes: the full mesh has more than 100 nodes.
+	ReasonManyNodes = "ManyNodes"
+	// ReasonFewNodes: the full mesh has at most 100 nodes.
+	ReasonFewNodes = "FewNodes"
+	// ReasonExcludeLabel: the node has the label
+	// node.kubernetes.io/exclude-from-external-load-balancers.
+	ReasonExcludeLabel = "ExcludeLabel"
+	// ReasonUnschedulable: the node is cordoned.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonTaint: the node has a taint that spec.drain.onTaints names.
+	ReasonTaint = "Taint"
+	// ReasonShutdown: the node goes down.
+	ReasonShutdown = "Shutdown"
+	// ReasonNotDraining: the node does not drain.
+	ReasonNotDraining = "NotDraining"
 )

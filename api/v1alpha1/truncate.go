@@ -9,15 +9,27 @@ func (s *BGPNodeStateStatus) Truncate() {
 	s.Sessions = head(s.Sessions, MaxSessions)
 	s.Routes.Failed = head(s.Routes.Failed, MaxFailedRoutes)
 	s.Routes.Refused = head(s.Routes.Refused, MaxRefused)
+	s.Advertisements = head(s.Advertisements, MaxAdvertised)
 	s.Problems = head(s.Problems, MaxProblems)
 	for i := range s.Sessions {
-		s.Sessions[i].LastError = cut(s.Sessions[i].LastError)
+		s.Sessions[i].truncate()
+	}
+	for i := range s.Advertisements {
+		s.Advertisements[i].Rejected = head(s.Advertisements[i].Rejected, MaxRejected)
 	}
 	for i := range s.Routes.Failed {
 		s.Routes.Failed[i].Reason = cut(s.Routes.Failed[i].Reason)
 	}
 	for i := range s.Problems {
 		s.Problems[i].Message = cut(s.Problems[i].Message)
+	}
+}
+
+func (s *SessionStatus) truncate() {
+	s.LastError = cut(s.LastError)
+	s.Capabilities = head(s.Capabilities, MaxCapabilities)
+	for i := range s.Families {
+		s.Families[i].Rejected = head(s.Families[i].Rejected, MaxRejected)
 	}
 }
 

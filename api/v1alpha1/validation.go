@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -17,6 +18,7 @@ const (
 
 	needPrefix  = "must be a prefix: write an address and a length, such as 10.244.0.0/16 or fd00:10:244::/56"
 	needAddress = "must be an IP address without a zone: write it such as 192.0.2.1 or 2001:db8::1"
+	needEntry   = "must have at least one entry: write one, or leave the field out"
 )
 
 var (
@@ -55,7 +57,7 @@ func validateEnumSet[T ~string](path *field.Path, values []T, allowed ...T) fiel
 		return nil
 	}
 	if len(values) == 0 {
-		return field.ErrorList{field.Invalid(path, values, "must have at least one entry: write one, or leave the field out")}
+		return field.ErrorList{field.Invalid(path, values, needEntry)}
 	}
 	var errs field.ErrorList
 	seen := sets.New[T]()
@@ -83,6 +85,15 @@ func validatePrefixes(path *field.Path, values []string, most int) field.ErrorLi
 		errs = append(errs, validatePrefix(path.Index(i), value)...)
 	}
 	return errs
+}
+
+// validateSomePrefixes is validatePrefixes for a list that must not be empty when it is
+// there, because absent means something else.
+func validateSomePrefixes(path *field.Path, values []string, most int) field.ErrorList {
+	if values != nil && len(values) == 0 {
+		return field.ErrorList{field.Invalid(path, values, needEntry)}
+	}
+	return validatePrefixes(path, values, most)
 }
 
 func validatePrefix(path *field.Path, value string) field.ErrorList {
@@ -131,6 +142,31 @@ func validateAddress(path *field.Path, value, needUnicast string) field.ErrorLis
 		return field.ErrorList{field.Invalid(path, value, needUnicast)}
 	}
 	return nil
+}
+
+// validateInterface takes the empty string as absent.
+func validateInterface(path *field.Path, name string) field.ErrorList {
+	forbidden := func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == ':' } // as the kernel's dev_valid_name, in ASCII
+	if len(name) <= 15 && !strings.ContainsFunc(name, forbidden) && name != "." && name != ".." {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, name, "must be the name of a network interface: write it as the node shows it, such as eth1")}
+}
+
+func validateLabelKey(path *field.Path, key string) field.ErrorList {
+	if len(key) > 317 || !labelKey.MatchString(key) {
+		return field.ErrorList{field.Invalid(path, key, "must be a key as labels and taints have it: write it such as example.com/asn")}
+	}
+	return nil
+}
+
+func (b *BFD) validate(path *field.Path) field.ErrorList {
+	if b == nil {
+		return nil
+	}
+	errs := validateRange(path.Child("receiveIntervalMilliseconds"), b.ReceiveIntervalMilliseconds, 50, 60000)
+	errs = append(errs, validateRange(path.Child("transmitIntervalMilliseconds"), b.TransmitIntervalMilliseconds, 50, 60000)...)
+	return append(errs, validateRange(path.Child("detectMultiplier"), b.DetectMultiplier, 2, 255)...)
 }
 
 func validateSecretReference(path *field.Path, ref *SecretReference) field.ErrorList {

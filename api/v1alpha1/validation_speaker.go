@@ -16,7 +16,11 @@ func (s *BGPSpeaker) Validate() field.ErrorList {
 	errs = append(errs, spec.Cluster.validate(path.Child("cluster"))...)
 	errs = append(errs, spec.Topology.validate(path.Child("topology"))...)
 	errs = append(errs, spec.GracefulRestart.validate(path.Child("gracefulRestart"))...)
-	return append(errs, spec.Kernel.validate(path.Child("kernel"))...)
+	errs = append(errs, spec.Kernel.validate(path.Child("kernel"))...)
+	errs = append(errs, spec.Drain.validate(path.Child("drain"))...)
+	errs = append(errs, spec.Readiness.validate(path.Child("readiness"))...)
+	errs = append(errs, validateStations(path.Child("bmp"), spec.BMP)...)
+	return append(errs, spec.CNI.validate(path.Child("cni"))...)
 }
 
 func (s *BGPSpeakerSpec) validateASN(path *field.Path) field.ErrorList {
@@ -30,13 +34,10 @@ func (s *BGPSpeakerSpec) validateASN(path *field.Path) field.ErrorList {
 		return errs
 	}
 	key, path := s.LocalASNFrom.NodeLabel, path.Child("localASNFrom", "nodeLabel")
-	switch {
-	case key == "":
-		errs = append(errs, field.Required(path, "write the key of a Node label, such as example.com/asn"))
-	case len(key) > 317 || !labelKey.MatchString(key):
-		errs = append(errs, field.Invalid(path, key, "must be the key of a label: write it such as example.com/asn"))
+	if key == "" {
+		return append(errs, field.Required(path, "write the key of a Node label, such as example.com/asn"))
 	}
-	return errs
+	return append(errs, validateLabelKey(path, key)...)
 }
 
 func (s *BGPSpeakerSpec) validateListenPort(path *field.Path) field.ErrorList {
@@ -54,15 +55,48 @@ func (c *ClusterNetworks) validate(path *field.Path) field.ErrorList {
 }
 
 func (t *Topology) validate(path *field.Path) field.ErrorList {
-	errs := validateOptionalEnum(path.Child("type"), t.Type, TopologyFullMesh, TopologyNone)
+	errs := validateOptionalEnum(path.Child("type"), t.Type,
+		TopologyFullMesh, TopologyRouteReflectors, TopologyFullMeshAndReflectors, TopologyNone)
 	errs = append(errs, validateOptionalEnum(path.Child("scope"), t.Scope, ScopeSameSubnet, ScopeAll)...)
-	return append(errs, validateSecretReference(path.Child("passwordSecretRef"), t.PasswordSecretRef)...)
+	errs = append(errs, t.validateReflectors(path)...)
+	errs = append(errs, validateSecretReference(path.Child("passwordSecretRef"), t.PasswordSecretRef)...)
+	return append(errs, t.BFD.validate(path.Child("bfd"))...)
+}
+
+func (t *Topology) validateReflectors(path *field.Path) field.ErrorList {
+	selectsSome := t.Reflectors != nil && len(t.Reflectors.MatchLabels)+len(t.Reflectors.MatchExpressions) > 0
+	errs := validateSelector(path.Child("reflectors"), t.Reflectors)
+	if (t.Type == TopologyRouteReflectors || t.Type == TopologyFullMeshAndReflectors) && !selectsSome {
+		errs = append(errs, field.Invalid(path.Child("reflectors"), field.OmitValueType{},
+			"reflectors must select the nodes that reflect, since topology.type names reflectors: write reflectors with matchLabels, such as the label of the control plane's nodes, or topology.type: FullMesh"))
+	}
+	if t.ClusterID == "" {
+		return errs
+	}
+	if id, err := parseAddress(t.ClusterID); err != nil || !id.Is4() || id.IsUnspecified() {
+		errs = append(errs, field.Invalid(path.Child("clusterID"), t.ClusterID,
+			"must be four octets written as an IPv4 address: write it such as 10.0.0.1, or leave it out to use the router ID"))
+	}
+	return errs
 }
 
 func (g *SpeakerGracefulRestart) validate(path *field.Path) field.ErrorList {
 	errs := validateRange(path.Child("restartTimeSeconds"), g.RestartTimeSeconds, 1, 4095)
 	errs = append(errs, validateRange(path.Child("deferralSeconds"), g.DeferralSeconds, 0, 600)...)
-	return append(errs, validateRange(path.Child("staleSweepSeconds"), g.StaleSweepSeconds, 1, 4095)...)
+	errs = append(errs, validateRange(path.Child("staleSweepSeconds"), g.StaleSweepSeconds, 1, 4095)...)
+	errs = append(errs, validateRange(path.Child("longLivedStaleSeconds"), g.LongLivedStaleSeconds, 0, 1<<24-1)...)
+	if g.Enabled == nil || *g.Enabled {
+		return errs
+	}
+	if g.Notification != nil && *g.Notification {
+		errs = append(errs, field.Invalid(path.Child("notification"), true,
+			"notification needs gracefulRestart.enabled (RFC 8538, section 2): write enabled: true, or notification: false"))
+	}
+	if g.LongLivedStaleSeconds != nil && *g.LongLivedStaleSeconds != 0 {
+		errs = append(errs, field.Invalid(path.Child("longLivedStaleSeconds"), *g.LongLivedStaleSeconds,
+			"longLivedStaleSeconds needs gracefulRestart.enabled (RFC 9494, section 3.1): write enabled: true, or longLivedStaleSeconds: 0"))
+	}
+	return errs
 }
 
 func (k *KernelRoutes) validate(path *field.Path) field.ErrorList {

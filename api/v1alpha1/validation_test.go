@@ -15,7 +15,9 @@ import (
 // The schema does not look into selectors, so these are not among the manifests.
 func TestValidateLooksIntoSelectors(t *testing.T) {
 	broken := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "rack", Operator: "Like"}}}
-	services := &v1alpha1.AdvertisedServices{AddressTypes: []v1alpha1.ServiceAddressType{v1alpha1.AddressClusterIP}, Selector: broken}
+	types := []v1alpha1.ServiceAddressType{v1alpha1.AddressClusterIP}
+	services := &v1alpha1.AdvertisedServices{AddressTypes: types, Selector: broken}
+	namespaces := &v1alpha1.AdvertisedServices{AddressTypes: types, NamespaceSelector: broken}
 	pods := &v1alpha1.AdvertisedPodCIDRs{}
 	asn := ptr[int64](64512)
 	for want, obj := range map[string]object{
@@ -23,6 +25,9 @@ func TestValidateLooksIntoSelectors(t *testing.T) {
 		"spec.nodeSelector.matchExpressions[0]":               &v1alpha1.BGPPeer{Spec: v1alpha1.BGPPeerSpec{Address: "192.0.2.1", ASN: asn, NodeSelector: broken}},
 		"spec.nodeSelector.":                                  &v1alpha1.BGPAdvertisement{Spec: v1alpha1.BGPAdvertisementSpec{PodCIDRs: pods, NodeSelector: broken}},
 		"spec.services.selector.matchExpressions[0].operator": &v1alpha1.BGPAdvertisement{Spec: v1alpha1.BGPAdvertisementSpec{Services: services}},
+		"spec.services.namespaceSelector.matchExpressions[0]": &v1alpha1.BGPAdvertisement{Spec: v1alpha1.BGPAdvertisementSpec{Services: namespaces}},
+		"spec.topology.reflectors.matchExpressions[0]": &v1alpha1.BGPSpeaker{Spec: v1alpha1.BGPSpeakerSpec{
+			LocalASN: asn, Topology: v1alpha1.Topology{Reflectors: broken}}},
 		"spec.to.peerSelector.matchExpressions[0].operator": &v1alpha1.BGPAdvertisement{Spec: v1alpha1.BGPAdvertisementSpec{
 			PodCIDRs: pods, To: v1alpha1.AdvertisementTargets{PeerSelector: broken}}},
 	} {
@@ -30,15 +35,50 @@ func TestValidateLooksIntoSelectors(t *testing.T) {
 	}
 }
 
-func TestValidateUpdateRefusesAnotherAddress(t *testing.T) {
-	before := &v1alpha1.BGPPeer{Spec: v1alpha1.BGPPeerSpec{Address: "192.0.2.1", ASN: ptr[int64](65001)}}
-	after := before.DeepCopy()
-	after.Spec.ASN = ptr[int64](65002)
-	if errs := after.ValidateUpdate(before); len(errs) != 0 {
-		t.Errorf("another ASN: %v", errs.ToAggregate())
+func TestValidateUpdateRefusesAnotherWayToNameTheRouterAndNothingElse(t *testing.T) {
+	asn := ptr[int64](65001)
+	gateway := func(f v1alpha1.IPFamily) *v1alpha1.DefaultGateway { return &v1alpha1.DefaultGateway{Family: f} }
+	ways := [][2]v1alpha1.BGPPeerSpec{ // each way with two values
+		{{Address: "192.0.2.1", ASN: asn}, {Address: "2001:db8::1", ASN: asn}},
+		{{Interface: "eth1", ASN: asn}, {Interface: "eth2", ASN: asn}},
+		{{DefaultGateway: gateway(v1alpha1.IPv4), ASN: asn}, {DefaultGateway: gateway(v1alpha1.IPv6), ASN: asn}},
+		{{ListenRange: "192.0.2.0/24", ASN: asn}, {ListenRange: "2001:db8::/64", ASN: asn}},
 	}
-	after.Spec.Address = "192.0.2.2"
-	expectMessage(t, "another address", after.ValidateUpdate(before), "spec.address: Invalid value: \"192.0.2.2\": cannot be changed")
+	for i, from := range ways {
+		for j, to := range ways {
+			before, after := &v1alpha1.BGPPeer{Spec: from[0]}, &v1alpha1.BGPPeer{Spec: to[1]}
+			errs := after.ValidateUpdate(before)
+			if i == j && len(errs) != 0 {
+				t.Errorf("%s after %s: %v", render(t, to[1]), render(t, from[0]), errs.ToAggregate())
+			}
+			if i != j {
+				expectMessage(t, render(t, to[1]), errs, "which of address, interface, defaultGateway and listenRange is set cannot be changed")
+			}
+		}
+	}
+}
+
+func TestParseCommunityReadsNumbersAndNames(t *testing.T) {
+	for text, want := range map[string]v1alpha1.Community{
+		"65000:1":             {Standard: 65000<<16 | 1},
+		"0:0":                 {},
+		"65000:1:2":           {Large: true, GlobalAdmin: 65000, Local1: 1, Local2: 2},
+		"1:4294967295:0":      {Large: true, GlobalAdmin: 1, Local1: 4294967295},
+		"graceful-shutdown":   {Standard: 65535 << 16},
+		"no-llgr":             {Standard: 65535<<16 | 7},
+		"blackhole":           {Standard: 65535<<16 | 666},
+		"no-export":           {Standard: 65535<<16 | 65281},
+		"no-advertise":        {Standard: 65535<<16 | 65282},
+		"no-export-subconfed": {Standard: 65535<<16 | 65283},
+		"no-peer":             {Standard: 65535<<16 | 65284},
+	} {
+		if got, err := v1alpha1.ParseCommunity(text); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+	if _, err := v1alpha1.ParseCommunity("65536:1"); err == nil || !strings.Contains(err.Error(), "65000:1:2") {
+		t.Errorf("65536:1: got %v, want an error that says what to write", err)
+	}
 }
 
 func TestBoundsFillsInAbsentLengthsAsPrefixListsDo(t *testing.T) {
@@ -83,10 +123,13 @@ func TestTruncateKeepsTheFirstAndMarksCutTexts(t *testing.T) {
 		},
 		Problems: make([]v1alpha1.Problem, v1alpha1.MaxProblems+1),
 	}
+	status.Sessions[0].Capabilities = make([]string, v1alpha1.MaxCapabilities+1)
+	status.Sessions[0].Families = []v1alpha1.FamilyStatus{{Rejected: make([]v1alpha1.RefusedCount, v1alpha1.MaxRejected+1)}}
 	status.Sessions[0].LastError, status.Routes.Failed[0].Reason = long, long
 	status.Problems[0].Message, status.Problems[1].Message = long, exact
 	status.Truncate()
-	if got := []int{len(status.Sessions), len(status.Routes.Failed), len(status.Routes.Refused), len(status.Problems)}; fmt.Sprint(got) != "[256 64 64 64]" {
+	if got := []int{len(status.Sessions), len(status.Routes.Failed), len(status.Routes.Refused), len(status.Problems),
+		len(status.Sessions[0].Capabilities), len(status.Sessions[0].Families[0].Rejected)}; fmt.Sprint(got) != "[256 64 64 64 16 16]" {
 		t.Errorf("lengths %v", got)
 	}
 	for _, text := range []string{status.Sessions[0].LastError, status.Routes.Failed[0].Reason, status.Problems[0].Message} {

@@ -47,6 +47,10 @@ func (s *Speaker) Apply(ctx context.Context, want bgp.Desired) error {
 	s.applyMu.Lock()
 	defer s.applyMu.Unlock()
 
+	if done, err := s.applyQuick(ctx, want); done {
+		return err
+	}
+	s.last = nil
 	w, errs := check(want)
 	if err := s.applyConfig(ctx, want.Config); err != nil || want.Config == nil {
 		err = errors.Join(append(errs, err)...)
@@ -72,7 +76,15 @@ func (s *Speaker) Apply(ctx context.Context, want bgp.Desired) error {
 	errs = append(errs, s.setPolicy(ctx, s.keepUsed(next)))
 	err := errors.Join(errs...)
 	s.publish(want, w, now, err)
-	return errors.Join(err, ctx.Err())
+	if err = errors.Join(err, ctx.Err()); err == nil {
+		s.last = &lastApplied{
+			config:         *want.Config,
+			peers:          slices.Clone(want.Peers),
+			advertisements: want.Advertisements,
+			numbers:        numbersOf(want, byPrefix),
+		}
+	}
+	return err
 }
 
 // fresh returns the wanted peers that GoBGP does not have.
@@ -182,11 +194,25 @@ func (s *Speaker) deletePeer(ctx context.Context, p heldPeer) error {
 
 // applyPaths makes our own prefixes exactly those of want, each in its class.
 func (s *Speaker) applyPaths(ctx context.Context, want map[netip.Prefix]int) []error {
-	var errs []error
+	set := map[netip.Prefix]int{}
 	for prefix, class := range want {
-		if s.held.paths[prefix] == class {
-			continue
+		if s.held.paths[prefix] != class {
+			set[prefix] = class
 		}
+	}
+	var gone []netip.Prefix
+	for prefix := range s.held.paths {
+		if _, ok := want[prefix]; !ok {
+			gone = append(gone, prefix)
+		}
+	}
+	return s.changePaths(ctx, set, gone)
+}
+
+// changePaths puts some of our prefixes into their classes and withdraws others.
+func (s *Speaker) changePaths(ctx context.Context, set map[netip.Prefix]int, gone []netip.Prefix) []error {
+	var errs []error
+	for prefix, class := range set {
 		if ctx.Err() != nil {
 			return errs
 		}
@@ -196,14 +222,11 @@ func (s *Speaker) applyPaths(ctx context.Context, want map[netip.Prefix]int) []e
 		}
 		s.held.paths[prefix] = class
 	}
-	for prefix, class := range s.held.paths {
-		if _, ok := want[prefix]; ok {
-			continue
-		}
+	for _, prefix := range gone {
 		if ctx.Err() != nil {
 			return errs
 		}
-		if err := s.deletePath(ctx, prefix, class); err != nil {
+		if err := s.deletePath(ctx, prefix, s.held.paths[prefix]); err != nil {
 			errs = append(errs, &bgp.PrefixError{Prefix: prefix, Err: fmt.Errorf("withdrawing: %w", err)})
 			continue
 		}

@@ -46,7 +46,7 @@ func check(want bgp.Desired) (wanted, []error) {
 		zoneless[p.Address.WithZone("")] = p.Name
 	}
 	for prefix, audience := range want.Advertisements {
-		if !prefix.IsValid() || prefix != prefix.Masked() || prefix.Addr().Is4In6() {
+		if !advertisable(prefix) {
 			errs = append(errs, &bgp.PrefixError{Prefix: prefix, Err: errors.New("not a valid prefix, or host bits are set")})
 			continue
 		}

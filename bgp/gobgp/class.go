@@ -21,10 +21,6 @@ type audience struct {
 // audiences groups the advertisements by who hears them, in a fixed order.
 func audiences(w wanted) []audience {
 	byKey := map[string]*audience{}
-	type ofFamily struct {
-		audience *bgp.Audience
-		family   bgp.Family
-	}
 	known := map[ofFamily]*audience{}
 	for prefix, to := range w.ads {
 		family := bgp.FamilyOf(prefix.Addr())

@@ -95,7 +95,7 @@ func (s *Speaker) stop(ctx context.Context) error {
 	if err := s.stopServer(ctx); err != nil {
 		return err
 	}
-	s.held = held{}
+	s.held, s.last = held{}, nil
 	return nil
 }
 

@@ -1,7 +1,9 @@
 package gobgp
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -31,7 +33,9 @@ func TestWhatPeersHearAndTellDependsOnlyOnTheLastApply(t *testing.T) {
 	}
 	for step := range 60 {
 		if step > 0 {
-			want = w.desired()
+			if want = w.other(want); w.IntN(2) == 0 {
+				want = w.desired()
+			}
 			r.apply(want)
 		}
 		for i, p := range peers {
@@ -43,6 +47,7 @@ func TestWhatPeersHearAndTellDependsOnlyOnTheLastApply(t *testing.T) {
 		if got := r.listed(); got != strings.Join(learned, "\n") {
 			t.Fatalf("step %d: the RIB lists\n%s\nwant\n%s", step, got, strings.Join(learned, "\n"))
 		}
+		r.counts(want, peers...)
 		r.stillAlive(peers...)
 		if t.Failed() {
 			t.Fatalf("step %d", step)
@@ -96,6 +101,25 @@ func (w randomWorld) desired() bgp.Desired {
 			}
 		}
 		want.Advertisements[netip.MustParsePrefix(prefix)] = &bgp.Audience{Exports: exports}
+	}
+	return want
+}
+
+// other changes nothing but prefixes, among audiences that are there.
+func (w randomWorld) other(want bgp.Desired) bgp.Desired {
+	var audiences []*bgp.Audience
+	for prefix, audience := range want.Advertisements {
+		if prefix.Addr().Is4() {
+			audiences = append(audiences, audience)
+		}
+	}
+	want.Advertisements = maps.Clone(want.Advertisements)
+	for i := range 4 {
+		prefix := netip.MustParsePrefix(fmt.Sprintf("172.17.%d.0/24", i))
+		delete(want.Advertisements, prefix)
+		if len(audiences) > 0 && w.IntN(2) == 0 {
+			want.Advertisements[prefix] = audiences[w.IntN(len(audiences))]
+		}
 	}
 	return want
 }
@@ -154,4 +178,29 @@ func expectedToLearn(want bgp.Desired) []string {
 		}
 	}
 	return lines
+}
+
+// counts compares what the sessions say is advertised with what the peers hear.
+func (r *rig) counts(want bgp.Desired, peers ...*fakePeer) {
+	r.t.Helper()
+	sessions, err := r.Sessions(context.Background())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for i, p := range peers {
+		advertised := 0
+		for _, s := range sessions {
+			for _, f := range s.Families {
+				if s.Peer == want.Peers[i].Name {
+					advertised += f.Advertised
+				}
+			}
+		}
+		p.mu.Lock()
+		heard := len(p.heard)
+		p.mu.Unlock()
+		if advertised != heard {
+			r.t.Errorf("%s hears %d prefixes, the session counts %d", want.Peers[i].Name, heard, advertised)
+		}
+	}
 }

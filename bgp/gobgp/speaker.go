@@ -57,6 +57,7 @@ type Speaker struct {
 
 	applyMu sync.Mutex // held by whoever starts, stops or changes the server
 	held    held
+	last    *lastApplied // nil after a failure
 
 	view     atomic.Pointer[view]
 	sessions *sessionLog

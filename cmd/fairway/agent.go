@@ -29,6 +29,7 @@ type agentFlags struct {
 	namespace     string
 	stateDir      string
 	writeStatus   bool
+	events        bool
 	routeProtocol int
 	grpcAddress   string
 	grpcWritable  bool
@@ -54,8 +55,9 @@ again after a crash. SIGTERM leaves the kernel's routes in place.`,
 	flags.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file for --source=kube; empty: the pod's service account")
 	flags.StringVar(&f.nodeName, "node-name", os.Getenv("NODE_NAME"), "name of this machine's Node (default $NODE_NAME)")
 	flags.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "fairway-system"), "namespace of the Secrets with passwords (default $POD_NAMESPACE)")
-	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/fairway", "folder for what has to outlive a restart, and for status with --source=dir")
+	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/fairway", "folder for last good copies and status with --source=dir")
 	flags.BoolVar(&f.writeStatus, "write-status", true, "write this node's BGPNodeState (--source=kube)")
+	flags.BoolVar(&f.events, "events", true, "publish Events about sessions, objects and prefixes (--source=kube)")
 	flags.IntVar(&f.routeProtocol, "route-protocol", 219, "rtnetlink protocol number that marks our kernel routes, 5 to 255; those of rtnetlink.h and FRR are refused")
 	flags.StringVar(&f.grpcAddress, "grpc-address", "127.0.0.1:50051", "where GoBGP's gRPC API listens, for the gobgp client: host:port or unix:///path; empty: nowhere")
 	flags.BoolVar(&f.grpcWritable, "grpc-writable", false, "let gRPC clients change the speaker; such changes are not kept")

@@ -66,5 +66,13 @@ func (f *agentFlags) openKube(log *slog.Logger) (*configuration, error) {
 		c.reporters = append(c.reporters, status)
 		c.tasks = append(c.tasks, status.Run)
 	}
+	if f.events {
+		events, err := kube.NewEventWriter(kube.EventOptions{Config: config, NodeName: f.nodeName, Log: log})
+		if err != nil {
+			return nil, err
+		}
+		c.reporters = append(c.reporters, events)
+		c.tasks = append(c.tasks, events.Run)
+	}
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -19,6 +20,8 @@ type saying struct {
 	ref  Ref
 	spec *v1alpha1.BGPAdvertisementSpec // nil for the rule of the mesh
 	to   []string                       // names of peers, of any family
+
+	attributes bgp.Attributes
 }
 
 // sayings is a set of them: their indexes, two bytes each, ascending. Prefixes that are said
@@ -67,29 +70,43 @@ type audienceKey struct {
 func (b *builder) planAdvertisements() {
 	a := &announcer{b: b, said: map[netip.Prefix]sayings{}, audiences: map[audienceKey]*bgp.Audience{}}
 	a.listen()
-	a.sayPodCIDRs()
-	a.sayServices()
+	a.refuseNoPodCIDR()
+	all := func(netip.Prefix) bool { return true }
+	a.sayPodCIDRs(all)
+	for key, service := range b.snap.Services {
+		a.refuseProblems(key, service)
+		a.sayService(service, all)
+	}
 	b.plan.Desired.Advertisements = make(map[netip.Prefix]*bgp.Audience, len(a.said))
+	a.publish()
+	b.plan.announcer = a
+}
+
+// publish adds all that is said to what is advertised.
+func (a *announcer) publish() {
 	for prefix, by := range a.said {
 		if audience := a.audience(by, bgp.FamilyOf(prefix.Addr())); len(audience.Exports) > 0 {
-			b.plan.Desired.Advertisements[prefix] = audience
+			a.b.plan.Desired.Advertisements[prefix] = audience
 		}
 	}
+	a.said = nil
 }
 
 // listen finds the sayings of this node, the rule of the mesh last.
 func (a *announcer) listen() {
 	for _, ad := range a.b.advertisements() {
 		a.sayings = append(a.sayings, saying{
-			ref:  Ref{"BGPAdvertisement", ad.Name},
-			spec: &ad.Spec,
-			to:   a.b.peersWhere(func(t target) bool { return hears(t, &ad.Spec.To) }),
+			ref:        Ref{"BGPAdvertisement", ad.Name},
+			spec:       &ad.Spec,
+			to:         a.b.peersWhere(func(t target) bool { return hears(t, &ad.Spec.To) }),
+			attributes: attributesOf(&ad.Spec.Attributes),
 		})
 	}
 	a.sayings = append(a.sayings, saying{to: a.b.peersWhere(func(t target) bool { return t.mesh })})
 }
 
-// advertisements returns the usable ones that select this node.
+// advertisements returns the usable ones that select this node, the highest precedence first,
+// then the oldest.
 func (b *builder) advertisements() []*v1alpha1.BGPAdvertisement {
 	var out []*v1alpha1.BGPAdvertisement
 	for _, name := range slices.Sorted(maps.Keys(b.snap.Advertisements)) {
@@ -104,7 +121,17 @@ func (b *builder) advertisements() []*v1alpha1.BGPAdvertisement {
 		}
 	}
 	oldestFirst(out)
+	slices.SortStableFunc(out, func(a, b *v1alpha1.BGPAdvertisement) int {
+		return cmp.Compare(precedence(b), precedence(a))
+	})
 	return out
+}
+
+func precedence(a *v1alpha1.BGPAdvertisement) int32 {
+	if a.Spec.Precedence == nil {
+		return 0
+	}
+	return *a.Spec.Precedence
 }
 
 func (b *builder) judgeAdvertisement(a *v1alpha1.BGPAdvertisement) {
@@ -143,31 +170,39 @@ func (a *announcer) say(prefix netip.Prefix, index int) {
 	a.said[prefix] = a.said[prefix].with(index)
 }
 
-func (a *announcer) sayPodCIDRs() {
-	node := a.b.node
-	if len(node.PodCIDRs) == 0 {
+func (a *announcer) refuseNoPodCIDR() {
+	if node := a.b.node; len(node.PodCIDRs) == 0 {
 		a.b.refuse(Ref{"Node", node.Name}, "podCIDRs", ReasonNoPodCIDR, "the Node has no podCIDRs, so none is advertised; a controller manager with --allocate-node-cidrs assigns them")
 	}
-	for _, prefix := range node.PodCIDRs {
+}
+
+// sayPodCIDRs says the node's pod CIDRs among the prefixes that are asked about.
+func (a *announcer) sayPodCIDRs(asked func(netip.Prefix) bool) {
+	for _, prefix := range a.b.node.PodCIDRs {
 		for i, s := range a.sayings {
-			if s.spec == nil || s.spec.PodCIDRs != nil {
+			if asked(prefix) && (s.spec == nil || s.spec.PodCIDRs != nil) {
 				a.say(prefix, i)
 			}
 		}
 	}
 }
 
-func (a *announcer) sayServices() {
-	for key, service := range a.b.snap.Services {
-		for _, problem := range service.Problems {
-			a.b.refuse(Ref{"Service", key}, "", v1alpha1.ReasonInvalid, problem)
+func (a *announcer) refuseProblems(key string, service *snapshot.Service) {
+	for _, problem := range service.Problems {
+		a.b.refuse(Ref{"Service", key}, "", v1alpha1.ReasonInvalid, problem)
+	}
+}
+
+// sayService says a Service's addresses among the prefixes that are asked about.
+func (a *announcer) sayService(service *snapshot.Service, asked func(netip.Prefix) bool) {
+	for _, addr := range service.ClusterIPs {
+		prefix := netip.PrefixFrom(addr, addr.BitLen())
+		if !asked(prefix) {
+			continue
 		}
 		for i, s := range a.sayings {
-			if s.spec == nil || !advertisesClusterIPs(s.spec, service) {
-				continue
-			}
-			for _, addr := range service.ClusterIPs {
-				a.say(netip.PrefixFrom(addr, addr.BitLen()), i)
+			if s.spec != nil && advertisesClusterIPs(s.spec, service) {
+				a.say(prefix, i)
 			}
 		}
 	}
@@ -177,33 +212,6 @@ func advertisesClusterIPs(spec *v1alpha1.BGPAdvertisementSpec, service *snapshot
 	return spec.Services != nil &&
 		slices.Contains(spec.Services.AddressTypes, v1alpha1.AddressClusterIP) &&
 		selects(spec.Services.Selector, service.Labels)
-}
-
-// audience returns who hears what these sayings say of a family, and how.
-func (a *announcer) audience(by sayings, family bgp.Family) *bgp.Audience {
-	key := audienceKey{by, family}
-	if known := a.audiences[key]; known != nil {
-		return known
-	}
-	hearing := map[string]bool{}
-	by.each(func(index int) {
-		for _, name := range a.sayings[index].to {
-			hearing[name] = true
-		}
-	})
-	export := bgp.Export{}
-	for _, t := range a.b.targets {
-		if hearing[t.peer.Name] && slices.Contains(t.peer.Families, family) && t.peer.NextHops.For(family).IsValid() {
-			export.To = append(export.To, t.peer.Name)
-		}
-	}
-	slices.Sort(export.To)
-	audience := &bgp.Audience{}
-	if len(export.To) > 0 {
-		audience.Exports = []bgp.Export{export}
-	}
-	a.audiences[key] = audience
-	return audience
 }
 
 // ObjectOf returns the object that a session, by the name of its peer, belongs to: a BGPPeer's

@@ -66,11 +66,12 @@ func (b *builder) meshPassword() (bgp.Secret, bool) {
 	}
 	value, reason, message := b.password(ref.Name)
 	if reason != "" {
-		b.plan.Withheld++
 		b.refuse(Ref{"BGPSpeaker", b.speaker.Name}, "mesh", reason, message)
-		return "", false
 	}
-	return value, true
+	if value == "" {
+		b.withhold(v1alpha1.MeshPeer, netip.Addr{}, message)
+	}
+	return value, value != ""
 }
 
 // inMesh reports whether another node is of our AS and its speaker forms the mesh.

@@ -25,7 +25,7 @@ func (b *builder) planPeers() {
 	for _, name := range slices.Sorted(maps.Keys(b.snap.Peers)) {
 		p, ok := usable(b, "BGPPeer", b.snap.Peers[name], b.prev.Peers, b.fallback.Peers)
 		if !ok {
-			b.plan.Withheld++
+			b.withhold(name, netip.Addr{}, "the BGPPeer is invalid")
 			continue
 		}
 		b.plan.Accepted.Peers[name] = p
@@ -43,11 +43,16 @@ func (b *builder) planPeers() {
 func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	ref := Ref{"BGPPeer", p.Name}
 	refuse := func(reason, message string) { b.verdictIfValid(ref, p.Generation, reason, message) }
+	var address netip.Addr
 	withhold := func(reason, message string) {
-		b.plan.Withheld++
+		b.withhold(p.Name, address, message)
 		refuse(reason, message)
 	}
-	address := netip.MustParseAddr(p.Spec.Address).Unmap()
+	if p.Spec.Address == "" {
+		withhold(v1alpha1.ReasonNotImplemented, "only peers by address are implemented yet; give the peer's address")
+		return
+	}
+	address = netip.MustParseAddr(p.Spec.Address).Unmap()
 	peer := bgp.Peer{
 		Name:            p.Name + "/" + address.String(),
 		Address:         address,
@@ -80,9 +85,12 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	}
 	if p.Spec.PasswordSecretRef != nil {
 		password, reason, message := b.password(p.Spec.PasswordSecretRef.Name)
-		if reason != "" {
+		switch {
+		case password == "":
 			withhold(reason, message)
 			return
+		case reason != "":
+			refuse(reason, message)
 		}
 		peer.Password = password
 	}
@@ -106,6 +114,10 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	b.targets = append(b.targets, target{peer: peer, ref: ref, labels: p.Labels})
 }
 
+func (b *builder) withhold(object string, address netip.Addr, message string) {
+	b.plan.Withheld = append(b.plan.Withheld, Withheld{object, address, message})
+}
+
 func (b *builder) targetAt(address netip.Addr) *target {
 	for i := range b.targets {
 		if b.targets[i].peer.Address == address {
@@ -115,18 +127,25 @@ func (b *builder) targetAt(address netip.Addr) *target {
 	return nil
 }
 
-// password returns the session password that a Secret holds, or why there is none. Without
-// it the session must stay down: it is never tried without its password.
+// password returns the session password that a Secret holds. Without one, value is empty, and
+// the session must stay down: it is never tried without its password. Where a Secret that
+// was good is deleted or spoilt, its last value stays, and reason and message say so.
 func (b *builder) password(secret string) (value bgp.Secret, reason, message string) {
 	p, ok := b.snap.Passwords[secret]
 	switch {
 	case !ok:
-		return "", v1alpha1.ReasonPasswordUnavailable, fmt.Sprintf(
-			"Secret %s does not exist in the agent's namespace, so the session stays down; create it with key %q", secret, snapshot.PasswordKey)
+		message = fmt.Sprintf("Secret %s does not exist in the agent's namespace; create it with key %q", secret, snapshot.PasswordKey)
 	case p.Problem != "":
-		return "", v1alpha1.ReasonPasswordUnavailable, fmt.Sprintf("Secret %s %s, so the session stays down", secret, p.Problem)
+		message = fmt.Sprintf("Secret %s %s", secret, p.Problem)
+	default:
+		b.plan.Accepted.Passwords[secret] = p.Value
+		return p.Value, "", ""
 	}
-	return p.Value, "", ""
+	if last, known := b.prev.Passwords[secret]; known {
+		b.plan.Accepted.Passwords[secret] = last
+		return last, v1alpha1.ReasonPasswordUnavailable, message + "; the session stays with the last password"
+	}
+	return "", v1alpha1.ReasonPasswordUnavailable, message + "; the session stays down"
 }
 
 func setTimers(peer *bgp.Peer, timers *v1alpha1.PeerTimers) {

@@ -57,8 +57,9 @@ type Verdict struct {
 
 // Accepted is what was last accepted. A broken edit leaves it at work.
 type Accepted struct {
-	ASN            uint32     // 0: none yet
-	RouterID       netip.Addr // the zero Addr: none yet
+	ASN            uint32                // 0: none yet
+	RouterID       netip.Addr            // the zero Addr: none yet
+	Passwords      map[string]bgp.Secret // by name of the Secret
 	Speakers       map[string]*v1alpha1.BGPSpeaker
 	Peers          map[string]*v1alpha1.BGPPeer
 	Advertisements map[string]*v1alpha1.BGPAdvertisement
@@ -71,31 +72,54 @@ type Kernel struct {
 	MaxPaths int
 }
 
+// Withheld is a session that is configured and not tried.
+type Withheld struct {
+	Object  string     // name of the BGPPeer, or "mesh"
+	Address netip.Addr // the zero Addr where it is not known
+	Message string     // why
+}
+
 // Plan is the whole decision for one node.
 type Plan struct {
 	// Speaker is the name of the BGPSpeaker that counts; "" when there is none.
 	Speaker string
 	Desired bgp.Desired
 	Kernel  Kernel
-	// Withheld counts the sessions that are configured and cannot be tried, for instance
-	// because their password is missing. What such a peer once told is not known to be gone.
-	Withheld int
+	// Withheld are sessions that are configured and cannot be tried, for instance because
+	// their password is missing. What such a peer once told is not known to be gone.
+	Withheld []Withheld
 	// StaleSweepSeconds is how long kernel routes of an earlier process may wait for a refresh.
 	StaleSweepSeconds int32
 
 	Importer *Importer
 	Refusals []Refusal // sorted
 	Verdicts []Verdict // sorted, one for each object that concerns this node
-	Accepted Accepted  // to be handed to the next Build
+	Accepted Accepted
+
+	made      inputs
+	announcer *announcer // nil where nothing is advertised
 }
 
 // defaultStaleSweepSeconds counts where no speaker says otherwise: routes of an earlier
 // process are not deleted at once because the configuration is (not yet) there.
 const defaultStaleSweepSeconds = 120
 
-// Build makes the plan of the node local.NodeName. prev is what the last plan accepted; the
-// zero Accepted at start.
-func Build(snap *snapshot.Snapshot, local Local, prev Accepted) *Plan {
+// Build makes the plan of the node local.NodeName. prev is the last plan, nil at start: what
+// it accepted counts where an object has been spoilt since, and what has not changed since
+// then is not decided again.
+func Build(snap *snapshot.Snapshot, local Local, prev *Plan) *Plan {
+	if next := again(snap, local, prev); next != nil {
+		return next
+	}
+	var accepted Accepted
+	if prev != nil {
+		accepted = prev.Accepted
+	}
+	return build(snap, local, accepted)
+}
+
+// build makes a plan of the whole.
+func build(snap *snapshot.Snapshot, local Local, prev Accepted) *Plan {
 	fallback := snap.Fallback
 	if fallback == nil {
 		fallback = &snapshot.Snapshot{}
@@ -107,8 +131,10 @@ func Build(snap *snapshot.Snapshot, local Local, prev Accepted) *Plan {
 		prev:     prev,
 		node:     snap.Nodes[local.NodeName],
 		plan: &Plan{
+			made:              inputs{snap, local},
 			StaleSweepSeconds: defaultStaleSweepSeconds,
 			Accepted: Accepted{
+				Passwords:      map[string]bgp.Secret{},
 				Speakers:       map[string]*v1alpha1.BGPSpeaker{},
 				Peers:          map[string]*v1alpha1.BGPPeer{},
 				Advertisements: map[string]*v1alpha1.BGPAdvertisement{},

@@ -57,13 +57,13 @@ func runCase(t *testing.T, file string) {
 		}
 	}
 	local := parseLocal(t, section["local"])
-	p := build(t, manifests, local, plan.Accepted{})
+	p := build(t, manifests, local, nil)
 	got := map[string]string{"plan": p.String()}
 	if len(then) > 0 {
 		for name, data := range then {
 			manifests[name] = data
 		}
-		p = build(t, manifests, local, p.Accepted)
+		p = build(t, manifests, local, p)
 		got["then"] = p.String()
 	}
 	if rib, ok := section["rib"]; ok {
@@ -72,7 +72,7 @@ func runCase(t *testing.T, file string) {
 	compare(t, file, archive, got)
 }
 
-func build(t *testing.T, manifests map[string][]byte, local plan.Local, prev plan.Accepted) *plan.Plan {
+func build(t *testing.T, manifests map[string][]byte, local plan.Local, prev *plan.Plan) *plan.Plan {
 	t.Helper()
 	snap, problems := dir.Parse(manifests)
 	if len(problems) > 0 {

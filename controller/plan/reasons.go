@@ -15,6 +15,8 @@ const (
 	ReasonPeerNotOnLink = "PeerNotOnLink"
 	// ReasonNotAdvertised: the speaker refused the prefix.
 	ReasonNotAdvertised = "NotAdvertised"
+	// ReasonOverridden: another advertisement decides this attribute.
+	ReasonOverridden = "Overridden"
 	// ReasonNoNextHop: there is no next hop of the family that the peer could use.
 	ReasonNoNextHop = "NoNextHop"
 )

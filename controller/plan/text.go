@@ -33,8 +33,8 @@ func (p *Plan) String() string {
 			b.WriteByte('\n')
 		}
 	}
-	if p.Withheld > 0 {
-		fmt.Fprintf(&b, "withheld %d\n", p.Withheld)
+	for _, w := range p.Withheld {
+		fmt.Fprintf(&b, "withheld %s\n", w.Object)
 	}
 	for _, v := range p.Verdicts {
 		if !v.Accepted {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,7 @@ func TestAgentThatCannotGoOnSaysSoInOneLine(t *testing.T) {
 		{what: "missing CAP_NET_ADMIN", before: []string{"setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"}, flags: []string{dir, name}, want: []string{"NET_ADMIN"}},
 		{what: "a Node that does not exist", flags: []string{dir, "--node-name=node-9"}, want: []string{`"node-9" does not exist`, "node-1", "--node-name"}},
 		{what: "empty folder", flags: []string{"--source=dir:" + empty, name}, want: []string{empty}},
+		{what: "a state folder that cannot be made", flags: []string{dir, name, "--state-dir=/dev/null/state"}, want: []string{"--state-dir", "/dev/null", "can be written"}},
 		{what: "missing folder", flags: []string{"--source=dir:/nowhere/else", name}, want: []string{"/nowhere/else"}},
 		{what: "BGP port in use", flags: []string{dir, name}, port: "0.0.0.0:179", want: []string{"179", "in use", "listenPort"}},
 		{what: "HTTP port in use", flags: []string{dir, name}, port: "127.0.0.1:9479", want: []string{"127.0.0.1:9479", "--http-address"}},
@@ -91,19 +93,7 @@ func TestAgentThatCannotGoOnSaysSoInOneLine(t *testing.T) {
 				occupy(t, n.Host, tt.port)
 			}
 			argv := slices.Concat(tt.before, []string{lab.Binary(t), "agent", "--state-dir=" + t.TempDir()}, tt.flags)
-			code, said := runToEnd(t, n.Host, argv)
-			if code != 1 {
-				t.Errorf("exit status %d, want 1", code)
-			}
-			lines := errorLines(said)
-			if len(lines) != 1 {
-				t.Errorf("%d lines of error, want one:\n%s", len(lines), said)
-			}
-			for _, want := range tt.want {
-				if !strings.Contains(strings.Join(lines, "\n"), want) {
-					t.Errorf("the line does not say %q:\n%s", want, said)
-				}
-			}
+			endsWithOneLine(t, n.Host, argv, tt.want...)
 			if out, err := n.Run(t.Context(), "ip", "route", "show", "proto", "219"); err != nil || !strings.HasPrefix(out, "10.244.77.0/24 ") {
 				t.Errorf("the kernel was touched: %q, %v", out, err)
 			}
@@ -111,11 +101,32 @@ func TestAgentThatCannotGoOnSaysSoInOneLine(t *testing.T) {
 	}
 }
 
-// errorLines are the lines that do not come from the log before the end.
-func errorLines(said string) []string {
+// endsWithOneLine runs an agent that has to end by itself with status 1 and one line, which
+// says all that is wanted.
+func endsWithOneLine(t *testing.T, h *lab.Host, argv []string, wanted ...string) {
+	t.Helper()
+	code, said := runToEnd(t, h, argv)
+	if code != 1 {
+		t.Errorf("exit status %d, want 1", code)
+	}
+	lines := complaints(said)
+	if len(lines) != 1 {
+		t.Errorf("%d lines that complain, want one:\n%s", len(lines), said)
+	}
+	for _, want := range wanted {
+		if !strings.Contains(strings.Join(lines, "\n"), want) {
+			t.Errorf("the line does not say %q:\n%s", want, said)
+		}
+	}
+}
+
+// complaints are the lines that are more than information: warnings and errors of the log,
+// and whatever does not come from the log.
+func complaints(said string) []string {
 	var out []string
 	for line := range strings.Lines(said) {
-		if !strings.HasPrefix(line, "time=") && strings.TrimSpace(line) != "" {
+		informs := strings.HasPrefix(line, "time=") && strings.Contains(line, " level=INFO ")
+		if !informs && strings.TrimSpace(line) != "" {
 			out = append(out, line)
 		}
 	}
@@ -178,8 +189,14 @@ func TestAPIServerThatIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	kubeconfig := r.cp.KubeconfigForServiceAccount(t.Context(), "fairway-system", "fairway-agent")
-	flags := []string{"--source=kube", "--kubeconfig=" + kubeconfig, "--node-name=node-1", "--state-dir=" + t.TempDir()}
+	// A state folder that cannot be made does not matter: nothing is written there.
+	flags := []string{"--source=kube", "--kubeconfig=" + kubeconfig, "--state-dir=/dev/null/state"}
 
+	t.Log("a Node that does not exist")
+	endsWithOneLine(t, n.Host, slices.Concat([]string{lab.Binary(t), "agent", "--node-name=node-9"}, flags), `"node-9" does not exist`, "node-1", "--node-name")
+
+	t.Log("away at the start")
+	flags = append(flags, "--node-name=node-1")
 	r.cp.StopAPIServer()
 	n.start(flags...)
 	r.eventually(func() error { return n.metric("fairway_source_available 0") })
@@ -196,6 +213,7 @@ func TestAPIServerThatIsAway(t *testing.T) {
 	r.eventually(func() error { return r.routerHas(n.pods(4), n.IPv4()) })
 	r.eventually(func() error { return n.metric("fairway_source_available 1") })
 
+	t.Log("away later")
 	r.cp.StopAPIServer()
 	r.eventually(func() error { return n.metric("fairway_source_available 0") })
 	if err := errors.Join(n.answers("/livez", "200"), n.answers("/readyz", "200"), n.established(1), r.routerHas(n.pods(4), n.IPv4())); err != nil {
@@ -205,8 +223,13 @@ func TestAPIServerThatIsAway(t *testing.T) {
 	r.createService(service("web", "10.96.0.80", "fd00:10:96::80"))
 	r.eventually(func() error { return r.routerHas("10.96.0.80/32", n.IPv4()) })
 	r.eventually(func() error { return n.metric("fairway_source_available 1") })
-	if away := strings.Count(n.log(), "level=WARN"); away > 6 {
-		t.Errorf("two outages made %d warnings, want one a change:\n%s", away, n.log())
+	for _, line := range []string{"the API server cannot be read;.*cannot be reached", "the API server can be read again"} {
+		if told := len(regexp.MustCompile(line).FindAllString(n.log(), -1)); told != 2 {
+			t.Errorf("two outages made %d lines %q, want one each:\n%s", told, line, n.log())
+		}
+	}
+	if body, err := n.get("/metrics"); err != nil || !regexp.MustCompile(`\nfairway_source_failures_total [1-9]`).MatchString(body) {
+		t.Errorf("no failed request was counted (%v):\n%s", err, body)
 	}
 }
 
@@ -323,8 +346,16 @@ func TestMistakesAffectThemselvesAlone(t *testing.T) {
 
 	t.Log("an edit that makes the live peer invalid: its last form stays")
 	write(t, dir, "router.yaml", strings.Replace(peerManifest, "holdTimeSeconds: 9", "holdTimeSeconds: 1", 1))
-	r.eventually(func() error { return condition("BGPPeer_router", "the last valid form of the object stays at work") })
+	r.eventually(func() error { return condition("BGPPeer_router", "the last valid form stays at work") })
 	stays(t)
+
+	t.Log("a restart with the invalid form: the last valid one is on disk")
+	if err := n.agent.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	start()
+	r.eventually(fine)
+	r.eventually(func() error { return condition("BGPPeer_router", "the last valid form stays at work") })
 
 	t.Log("a manifest that does not parse: named with file and line, its last good copy stays")
 	write(t, dir, "router.yaml", peerManifest+"  timers: [broken\n")

@@ -134,6 +134,7 @@ func TestAnAgentThatStopsOrCrashesLeavesTheRoutes(t *testing.T) {
 	one, two := r.nodes[0], r.nodes[1]
 	r.eventually(func() error { return hasRoute(t.Context(), one.Host, two.pods(4), two.IPv4()) })
 	before := routesText(t, one)
+	deleted := watchDeletions(t, one)
 
 	t.Log("a crash: the parent starts it again")
 	children := one.agent.Children()
@@ -153,6 +154,7 @@ func TestAnAgentThatStopsOrCrashesLeavesTheRoutes(t *testing.T) {
 		t.Errorf("the crash left\n%swant\n%s", now, before)
 	}
 	r.sessionsUp()
+	r.eventually(func() error { return one.metric("fairway_picture_complete 1") })
 
 	t.Log("SIGTERM: silent, and the routes stay")
 	if err := one.agent.Stop(t.Context()); err != nil {
@@ -164,10 +166,72 @@ func TestAnAgentThatStopsOrCrashesLeavesTheRoutes(t *testing.T) {
 	if err := r.routerHas(one.pods(4), one.IPv4()); err != nil {
 		t.Errorf("the router did not keep what the agent said: %v", err)
 	}
+
+	t.Log("a start: what no peer tells any more goes, once the picture is complete, and nothing else")
+	const stale = "10.244.77.0/24"
+	if _, err := one.run("sh", "-c", "ip route add "+stale+" via 192.0.2.1 dev lan proto 219 metric 2048"); err != nil {
+		t.Fatal(err)
+	}
 	one.startAgent()
 	r.sessionsUp()
+	r.eventually(func() error { return one.metric("fairway_picture_complete 1") })
+	r.eventually(func() error { return hasRoute(t.Context(), one.Host, stale) })
 	if now := routesText(t, one); now != before {
 		t.Errorf("after the start the routes are\n%swant\n%s", now, before)
+	}
+
+	// The kernel tells in order: with this line here, none before it is missing.
+	byHand := strings.Fields(before)[0]
+	if _, err := one.run("ip", "route", "del", byHand, "proto", "219"); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{stale, byHand}
+	r.eventually(func() error {
+		if now := deleted(); !slices.Contains(now, byHand) {
+			return fmt.Errorf("deleted are %v, want %s among them", now, byHand)
+		}
+		return nil
+	})
+	if now := deleted(); !slices.Equal(now, want) {
+		t.Errorf("of our routes %v were deleted, want %v: the stale one, and the one by hand", now, want)
+	}
+}
+
+// watchDeletions records what happens to a node's routes from now on. It returns the
+// destinations of those of protocol 219 that have been deleted.
+func watchDeletions(t *testing.T, n *node) func() []string {
+	t.Helper()
+	monitor, err := n.Start(t.Context(), "ip-monitor", "ip", "monitor", "route")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := func() string {
+		text, err := monitor.Log()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	// It listens when it tells of a change. The first may have come too early.
+	n.rig.eventually(func() error {
+		for _, prefix := range []string{"198.51.100.0/24", "2001:db8:51::/48"} {
+			if _, err := n.run("sh", "-c", "ip route add unreachable "+prefix+" && ip route del unreachable "+prefix); err != nil {
+				return err
+			}
+			if !strings.Contains(said(), "Deleted unreachable "+prefix) {
+				return fmt.Errorf("the monitor does not tell of %s yet: %q", prefix, said())
+			}
+		}
+		return nil
+	})
+	return func() []string {
+		out := []string{}
+		for line := range strings.Lines(said()) {
+			if rest, is := strings.CutPrefix(line, "Deleted "); is && strings.Contains(line, " proto 219 ") {
+				out = append(out, strings.Fields(rest)[0])
+			}
+		}
+		return out
 	}
 }
 

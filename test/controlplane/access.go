@@ -27,11 +27,29 @@ func (cp *ControlPlane) KubeconfigForUser(name string, groups ...string) string 
 }
 
 // KubeconfigForServiceAccount is the path of a kubeconfig file with a token of
-// a service account that exists, valid for a day.
+// a service account that exists, valid for a day and bound to nothing.
 func (cp *ControlPlane) KubeconfigForServiceAccount(ctx context.Context, namespace, name string) string {
 	cp.tb.Helper()
+	return cp.kubeconfigForToken(ctx, namespace, name, nil)
+}
+
+// KubeconfigForPod is the path of a kubeconfig file with a token such as a kubelet
+// mounts into a Pod that exists, for the Pod's service account. The server tells the
+// Pod's node by it.
+func (cp *ControlPlane) KubeconfigForPod(ctx context.Context, namespace, name string) string {
+	cp.tb.Helper()
+	pod, err := cp.client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		cp.tb.Fatalf("token of Pod %s/%s: %v", namespace, name, err)
+	}
+	bound := &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: name, UID: pod.UID}
+	return cp.kubeconfigForToken(ctx, namespace, pod.Spec.ServiceAccountName, bound)
+}
+
+func (cp *ControlPlane) kubeconfigForToken(ctx context.Context, namespace, name string, bound *authenticationv1.BoundObjectReference) string {
+	cp.tb.Helper()
 	seconds := int64((24 * time.Hour).Seconds())
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds, BoundObjectRef: bound}}
 	token, err := cp.client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, request, metav1.CreateOptions{})
 	if err != nil {
 		cp.tb.Fatalf("token of service account %s/%s: %v", namespace, name, err)

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -49,6 +50,9 @@ func run(ctx context.Context, keep bool) (failed int, err error) {
 		return 0, fmt.Errorf("%w\nlogs are in %s", err, dir)
 	}
 	d.show(ctx)
+	if ctx.Err() != nil {
+		return 0, errors.Join(fmt.Errorf("ended before all was shown: %w", context.Cause(ctx)), l.Close(), os.RemoveAll(dir))
+	}
 	if keep {
 		err = d.detach()
 	} else {
@@ -78,7 +82,7 @@ The lab is left standing. To look around:
   %[3]s
   cat %[4]s/state-node-1/status/BGPNodeState_node-1.yaml
 What the agents read, to be changed while they run: %[4]s/config
-To take it down: kill -9 %[5]d
+To take it down: kill -9 %[5]d; rm -r %[4]s
 `, d.lab.Enter("node-1"), routeProtocol, d.routers[0].Shell(), d.dir, d.lab.Pid())
 	return nil
 }

@@ -20,12 +20,11 @@ const patience = 30 * time.Second
 func (d *demo) show(ctx context.Context) {
 	d.heading("Three nodes and two top-of-rack routers (raised in %s)", since(d.started))
 	fmt.Print(picture)
-	d.sessions(ctx)
-	d.routes(ctx)
-	d.reach(ctx)
-	d.cut(ctx)
-	d.restart(ctx)
-	d.service(ctx)
+	for _, part := range []func(context.Context){d.sessions, d.routes, d.reach, d.cut, d.restart, d.service} {
+		if ctx.Err() == nil {
+			part(ctx)
+		}
+	}
 	fmt.Println()
 }
 
@@ -33,6 +32,11 @@ func (d *demo) sessions(ctx context.Context) {
 	d.heading("Sessions, as the gobgp client sees them on each node")
 	for _, n := range d.nodes {
 		d.check(ctx, n.Name()+" has four sessions up", func(ctx context.Context) error { return n.sessionsUp(ctx, 4) })
+	}
+	d.check(ctx, "all nodes have told and learned everything", func(ctx context.Context) error {
+		return errors.Join(d.twoPaths(ctx, 0), d.twoPaths(ctx, 1), d.twoPaths(ctx, 2))
+	})
+	for _, n := range d.nodes {
 		d.print(ctx, n, "gobgp", "neighbor")
 	}
 }
@@ -178,8 +182,8 @@ func (d *demo) cut(ctx context.Context) {
 		}
 		return nil
 	})
-	fmt.Printf("       the uplink of %s to %s was cut; its flow to %s was away for %s (%d of %d packets lost)\n",
-		from.Name(), d.routers[used].Name(), to.Name(), report.Outage.Round(time.Millisecond), report.Sent-report.Received, report.Sent)
+	d.note(ctx, "the uplink of %s to %s was cut; its flow to %s was away for %s",
+		from.Name(), d.routers[used].Name(), to.Name(), report.Outage.Round(time.Millisecond))
 	d.pings(ctx, from.pod, to.pod)
 	d.check(ctx, "mended, both paths are back", func(ctx context.Context) error {
 		return errors.Join(from.links[used].Mend(ctx), until(ctx, func() error {
@@ -228,7 +232,7 @@ func (d *demo) restart(ctx context.Context) {
 		}
 		return nil
 	})
-	fmt.Printf("       meanwhile %d of %d packets from the client to its pod were lost\n", report.Sent-report.Received, report.Sent)
+	d.note(ctx, "meanwhile %d of %d packets from the client to its pod were lost", report.Sent-report.Received, report.Sent)
 }
 
 func (d *demo) restartAgent(ctx context.Context, n *node, report *lab.FlowReport) error {
@@ -274,7 +278,7 @@ func (d *demo) service(ctx context.Context) {
 	d.check(ctx, "10.96.0.80 and fd00:10:96::80 appear at both routers by way of all nodes", func(ctx context.Context) error {
 		return errors.Join(os.WriteFile(file, manifest, 0o644), until(ctx, func() error { return d.serviceHops(ctx, nodeCount) }))
 	})
-	fmt.Printf("       after %s\n", since(began))
+	d.note(ctx, "after %s", since(began))
 	for _, r := range d.routers {
 		d.print(ctx, r, "ip", "route", "show", "10.96.0.80")
 	}
@@ -282,7 +286,7 @@ func (d *demo) service(ctx context.Context) {
 	d.check(ctx, "and go when it goes", func(ctx context.Context) error {
 		return errors.Join(os.Remove(file), until(ctx, func() error { return d.serviceHops(ctx, 0) }))
 	})
-	fmt.Printf("       after %s\n", since(began))
+	d.note(ctx, "after %s", since(began))
 }
 
 // serviceHops reports whether both routers send the Service's addresses to that many nodes.
@@ -307,9 +311,14 @@ func (d *demo) heading(format string, args ...any) {
 
 // check waits until something is so, and counts.
 func (d *demo) check(ctx context.Context, what string, so func(context.Context) error) {
+	interrupted := ctx
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := lab.Until(ctx, func() error { return so(ctx) }); err != nil {
+	err := lab.Until(ctx, func() error { return so(ctx) })
+	if interrupted.Err() != nil {
+		return // what was cut short shows nothing
+	}
+	if err != nil {
 		d.failed++
 		fmt.Printf("FAIL   %s: %v\n", what, err)
 		return
@@ -327,8 +336,18 @@ type runner interface {
 	Run(ctx context.Context, argv ...string) (string, error)
 }
 
+// note adds a figure to a check.
+func (d *demo) note(ctx context.Context, format string, args ...any) {
+	if ctx.Err() == nil {
+		fmt.Printf("       "+format+"\n", args...)
+	}
+}
+
 // print shows a command and what it says on a host.
 func (d *demo) print(ctx context.Context, on runner, argv ...string) {
+	if ctx.Err() != nil {
+		return
+	}
 	out, err := on.Run(ctx, argv...)
 	fmt.Printf("  %s# %s\n", on.Name(), strings.Join(argv, " "))
 	if err != nil {

@@ -84,6 +84,7 @@ var agentRequests = slices.Concat(
 	requests(true, "create update patch", v1alpha1.GroupName, "", "bgpnodestates"),
 	requests(true, "get update patch", v1alpha1.GroupName, "", "bgpnodestates/status"),
 	requests(true, "get list watch", "", namespace, "secrets"),
+	requests(true, "create patch", "events.k8s.io", "default", "events"),
 
 	requests(false, "create update patch delete", "", "", "nodes", "services", "services/status", "nodes/status"),
 	requests(false, "create update patch delete", v1alpha1.GroupName, "",
@@ -93,6 +94,8 @@ var agentRequests = slices.Concat(
 	requests(false, "get list watch", "", "", "secrets", "pods", "configmaps"),
 	requests(false, "create update patch delete", "", namespace, "secrets"),
 	requests(false, "create", "", namespace, "serviceaccounts/token", "pods"),
+	requests(false, "get list watch update delete", "events.k8s.io", "default", "events"),
+	requests(false, "create patch", "events.k8s.io", "kube-system", "events"),
 )
 
 // requests are those of each verb and resource.

@@ -117,6 +117,33 @@ func TestAgentKnowsTheFlagsItIsGiven(t *testing.T) {
 	}
 }
 
+// TestImageHoldsWhatTheDaemonSetRuns follows the binary from the Makefile by way of the
+// Dockerfile, whose context is the folder bin, to the container.
+func TestImageHoldsWhatTheDaemonSetRuns(t *testing.T) {
+	field := func(file, pattern string) string {
+		t.Helper()
+		found := regexp.MustCompile(`(?m)` + pattern).FindStringSubmatch(string(read(t, file)))
+		if found == nil {
+			t.Fatalf("%s: nothing like %s", file, pattern)
+		}
+		return found[1]
+	}
+	const dockerfile = "../../deploy/image/Dockerfile"
+	built := field("../../Makefile", `-o (\S+) ./cmd/fairway$`)
+	if copied := field(dockerfile, `^COPY (\S+) `); built != "bin/"+copied {
+		t.Errorf("make builds %s, and the image copies bin/%s", built, copied)
+	}
+	target, entry := field(dockerfile, `^COPY \S+ (\S+)$`), field(dockerfile, `^ENTRYPOINT \["(.*)"\]$`)
+	_, agent := agentPod(t)
+	if entry != target || !slices.Equal(agent.Command, []string{target}) {
+		t.Errorf("the image has %s, its entry point is %s, and the DaemonSet runs %q", target, entry, agent.Command)
+	}
+	build := field(dockerfile, `^#\s+(docker build .*)$`)
+	if readme := string(read(t, "../../README.md")); !strings.Contains(readme, build) || !strings.Contains(build, " "+agent.Image+" ") {
+		t.Errorf("the Dockerfile says %q and the DaemonSet wants %s; README.md should say the same", build, agent.Image)
+	}
+}
+
 func TestProbesAskWhereTheAgentListens(t *testing.T) {
 	_, agent := agentPod(t)
 	for _, probe := range []*corev1.Probe{agent.LivenessProbe, agent.ReadinessProbe} {

@@ -16,7 +16,7 @@ func TestSourceSaysThatCRDsAreMissingAndGoesOnOnceTheyAreThere(t *testing.T) {
 	noLeaks(t)
 	r := startReader(t, cp.RESTConfig())
 	r.eventuallyState("error about CRDs", func(err string, synced bool) bool {
-		return strings.Contains(err, "run: kubectl apply -k deploy/kustomize/base") && !synced
+		return strings.Contains(err, "run: kubectl apply -k deploy/crds") && !synced
 	})
 	if snap, _ := r.Snapshot(); snap != nil {
 		t.Errorf("there is a snapshot already: %s", text(snap))
@@ -107,8 +107,7 @@ func TestSource(t *testing.T) {
 		r := startReader(t, config)
 		const all = "node-a[10.244.0.0/24] default/web[10.96.0.80] all/179 tor-a/179 one=abc"
 		r.eventuallyText(all)
-		before, _ := r.Snapshot()
-		failures := r.Failures()
+		before, stateBefore := r.Snapshot()
 
 		way.cut()
 		r.eventuallyState("error", func(err string, synced bool) bool {
@@ -117,7 +116,7 @@ func TestSource(t *testing.T) {
 		if snap, _ := r.Snapshot(); snap != before {
 			t.Errorf("the snapshot has changed to %s", text(snap))
 		}
-		if r.Failures() == failures {
+		if _, state := r.Snapshot(); state.Failures == stateBefore.Failures {
 			t.Error("failed requests are not counted")
 		}
 		remove(t, cp, service("web", "10.96.0.80"), peer("tor-a", ""))
@@ -191,7 +190,15 @@ func TestSourceWaitsForAnAPIServerThatIsAwayButNotForASecret(t *testing.T) {
 	}
 	way.mend()
 	r.eventually("snapshot", func(*snapshot.Snapshot) bool { return true })
-	if n := r.log.count("this node does not exist in the API server"); n != 1 {
+	const missing = "this node does not exist in the API server any more"
+	if n := r.log.count(missing); n != 0 {
+		t.Errorf("the log told %d times that a node is missing which was never there:\n%s", n, r.log)
+	}
+	apply(t, cp, node("node-a", "10.244.0.0/24"))
+	r.eventuallyText("node-a[10.244.0.0/24]")
+	remove(t, cp, node("node-a", "10.244.0.0/24"))
+	r.eventuallyText("")
+	if n := r.log.count(missing); n != 1 {
 		t.Errorf("the log told %d times that the node is missing:\n%s", n, r.log)
 	}
 	apply(t, cp, peer("tor-a", "one"), secret("one", "abc"))

@@ -173,19 +173,6 @@ func TestStatusWriter(t *testing.T) {
 	})
 }
 
-func TestStatusWriterThatIsDisabledWritesNothing(t *testing.T) {
-	way := &uplink{down: true}
-	config := &rest.Config{Host: "https://127.0.0.1:1", Dial: way.dial}
-	w, log := startWriter(t, kube.StatusOptions{Config: config, Disabled: true})
-	enabled, enabledLog := startWriter(t, kube.StatusOptions{Config: config})
-	w.Report(reportOf(bgp.Active, 0))
-	enabled.Report(reportOf(bgp.Active, 0)) // the twin, which shows that an attempt is seen
-	eventuallyLogged(t, enabledLog, "cannot be written")
-	if got := log.String(); got != "" {
-		t.Errorf("it logged %s", got)
-	}
-}
-
 func checkOwner(t *testing.T, cp *controlplane.ControlPlane, state *v1alpha1.BGPNodeState) {
 	t.Helper()
 	node, err := cp.Client().CoreV1().Nodes().Get(t.Context(), "node-a", metav1.GetOptions{})

@@ -36,6 +36,7 @@ conntrack           conntrack
 iperf3              iperf3
 ping                iputils-ping
 ip                  iproute2
+curl                curl
 sysctl              procps
 nsenter             util-linux
 "

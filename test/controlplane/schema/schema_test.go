@@ -13,9 +13,11 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
@@ -33,7 +35,7 @@ func TestSchemaAndGoValidationAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	defaulted := 0
-	for _, path := range examples(t, "valid") {
+	for _, path := range examples(t, "valid/*") {
 		t.Run("valid "+filepath.Base(path), func(t *testing.T) {
 			if checkAccepted(t, cp, path) {
 				defaulted++
@@ -43,17 +45,25 @@ func TestSchemaAndGoValidationAgree(t *testing.T) {
 	if defaulted == 0 {
 		t.Error("no example leaves a default to be filled in, so nothing was compared")
 	}
-	for _, path := range examples(t, "invalid") {
+	for _, path := range examples(t, "invalid/*") {
 		t.Run("invalid "+filepath.Base(path), func(t *testing.T) { checkRefused(t, cp, path) })
 	}
-	t.Run("a peer's address cannot be changed", func(t *testing.T) { checkAddressStays(t, cp) })
+	objects, err := dynamic.NewForConfig(cp.RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := objects.Resource(v1alpha1.SchemeGroupVersion.WithResource(v1alpha1.ResourceBGPPeers))
+	peers := examples(t, "valid/peer-*")
+	for _, path := range peers {
+		t.Run("changes of valid "+filepath.Base(path), func(t *testing.T) { checkChanges(t, stored, path, peers) })
+	}
 }
 
-func examples(t *testing.T, verdict string) []string {
+func examples(t *testing.T, pattern string) []string {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(testdata, verdict, "*.yaml"))
+	paths, err := filepath.Glob(filepath.Join(testdata, pattern+".yaml"))
 	if err != nil || len(paths) == 0 {
-		t.Fatalf("no %s examples in %s: %v", verdict, testdata, err)
+		t.Fatalf("no %s examples in %s: %v", pattern, testdata, err)
 	}
 	return paths
 }
@@ -108,35 +118,62 @@ func checkRefused(t *testing.T, cp *controlplane.ControlPlane, path string) {
 	}
 }
 
-const peer = `
-apiVersion: bgp.fairway.dev/v1alpha1
-kind: BGPPeer
-metadata: {name: immutable}
-spec: {address: %s, asn: 65001}
-`
+// checkChanges changes the peer of one example into those of all others: both refuse
+// exactly those changes that name the router another way.
+func checkChanges(t *testing.T, stored dynamic.ResourceInterface, path string, others []string) {
+	before := read(t, path)
+	old := judgedPeer(t, before)
+	made, err := stored.Create(t.Context(), fieldsOf(t, before), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := stored.Delete(t.Context(), made.GetName(), metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, other := range others {
+		after := read(t, other)
+		changed := judgedPeer(t, after)
+		want := ""
+		if way(old) != way(changed) {
+			want = "which of address, interface, defaultGateway and listenRange is set cannot be changed"
+		}
+		update := fieldsOf(t, after)
+		update.SetResourceVersion(made.GetResourceVersion())
+		_, theirs := stored.Update(t.Context(), update, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+		ours := errors.Join(asErrors(changed.ValidateUpdate(old))...)
+		for who, err := range map[string]error{"the API server": theirs, "Go": ours} {
+			switch {
+			case want == "" && err != nil:
+				t.Errorf("to %s: %s says %v", filepath.Base(other), who, err)
+			case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+				t.Errorf("to %s: %s says %v, want %s", filepath.Base(other), who, err, want)
+			}
+		}
+	}
+}
 
-func checkAddressStays(t *testing.T, cp *controlplane.ControlPlane) {
-	before, after := fmt.Appendf(nil, peer, "192.0.2.1"), fmt.Appendf(nil, peer, "192.0.2.2")
-	if err := cp.Apply(t.Context(), before); err != nil {
-		t.Fatal(err)
-	}
-	old, err := judge(before)
+func judgedPeer(t *testing.T, manifest []byte) *v1alpha1.BGPPeer {
+	t.Helper()
+	object, err := judge(manifest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed, err := judge(after)
-	if err != nil {
-		t.Fatal(err)
+	return object.(*v1alpha1.BGPPeer)
+}
+
+// way is how the peer names its router.
+func way(p *v1alpha1.BGPPeer) string {
+	switch {
+	case p.Spec.Address != "":
+		return "address"
+	case p.Spec.Interface != "":
+		return "interface"
+	case p.Spec.DefaultGateway != nil:
+		return "default gateway"
 	}
-	_, theirs := cp.DryRun(t.Context(), after)
-	ours := changed.(*v1alpha1.BGPPeer).ValidateUpdate(old.(*v1alpha1.BGPPeer)).ToAggregate()
-	const want = "cannot be changed"
-	if theirs == nil || !strings.Contains(theirs.Error(), want) {
-		t.Errorf("the API server says %v, want %s", theirs, want)
-	}
-	if ours == nil || !strings.Contains(ours.Error(), want) {
-		t.Errorf("Go says %v, want %s", ours, want)
-	}
+	return "listen range"
 }
 
 // judge does in Go what an API server does with a new object: decode strictly,
@@ -174,8 +211,8 @@ func asErrors(list field.ErrorList) []error {
 
 // decode reads the manifest's one object into its own type, without defaults.
 func decode(manifest []byte) (runtime.Object, error) {
-	fields := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal(manifest, &fields.Object); err != nil {
+	fields, err := parse(manifest)
+	if err != nil {
 		return nil, err
 	}
 	scheme := runtime.NewScheme()
@@ -187,6 +224,24 @@ func decode(manifest []byte) (runtime.Object, error) {
 		return nil, err
 	}
 	return object, yaml.UnmarshalStrict(manifest, object)
+}
+
+func parse(manifest []byte) (*unstructured.Unstructured, error) {
+	fields := &unstructured.Unstructured{}
+	asJSON, err := yaml.YAMLToJSON(manifest)
+	if err != nil {
+		return nil, err
+	}
+	return fields, fields.UnmarshalJSON(asJSON)
+}
+
+func fieldsOf(t *testing.T, manifest []byte) *unstructured.Unstructured {
+	t.Helper()
+	fields, err := parse(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fields
 }
 
 // setZero makes object its type's zero value.

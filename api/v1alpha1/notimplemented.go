@@ -1,0 +1,108 @@
+package v1alpha1
+
+import "slices"
+
+// without is a field that has no effect in this release. An issue that gives it one deletes
+// its line, and the field joins those with effect in notimplemented_test.go.
+type without[Spec any] struct {
+	path string
+	// set says whether it is something other than its default, filled in or not.
+	set func(*Spec) bool
+}
+
+var speakerFieldsWithoutEffect = []without[BGPSpeakerSpec]{
+	{"spec.topology.type RouteReflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Type == TopologyRouteReflectors }},
+	{"spec.topology.type FullMeshAndReflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Type == TopologyFullMeshAndReflectors }},
+	{"spec.topology.reflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Reflectors != nil }},
+	{"spec.topology.clusterID", func(s *BGPSpeakerSpec) bool { return s.Topology.ClusterID != "" }},
+	{"spec.topology.bfd", func(s *BGPSpeakerSpec) bool { return s.Topology.BFD != nil }},
+	{"spec.gracefulRestart.notification", func(s *BGPSpeakerSpec) bool { return isNot(s.GracefulRestart.Notification, false) }},
+	{"spec.gracefulRestart.longLivedStaleSeconds", func(s *BGPSpeakerSpec) bool { return isNot(s.GracefulRestart.LongLivedStaleSeconds, 0) }},
+	{"spec.drain.onExcludeLabel", func(s *BGPSpeakerSpec) bool { return isNot(s.Drain.OnExcludeLabel, true) }},
+	{"spec.drain.onUnschedulable", func(s *BGPSpeakerSpec) bool { return isNot(s.Drain.OnUnschedulable, false) }},
+	{"spec.drain.onTaints", func(s *BGPSpeakerSpec) bool { return len(s.Drain.OnTaints) > 0 }},
+	{"spec.drain.gracefulShutdownSeconds", func(s *BGPSpeakerSpec) bool { return isNot(s.Drain.GracefulShutdownSeconds, 30) }},
+	{"spec.readiness.dataplaneDelayMilliseconds", func(s *BGPSpeakerSpec) bool { return isNot(s.Readiness.DataplaneDelayMilliseconds, 0) }},
+	{"spec.readiness.probes", func(s *BGPSpeakerSpec) bool { return len(s.Readiness.Probes) > 0 }},
+	{"spec.bmp", func(s *BGPSpeakerSpec) bool { return len(s.BMP) > 0 }},
+	{"spec.cni.enabled", func(s *BGPSpeakerSpec) bool { return isNot(s.CNI.Enabled, false) }},
+	{"spec.cni.installPlugins", func(s *BGPSpeakerSpec) bool { return isNot(s.CNI.InstallPlugins, false) }},
+	{"spec.cni.mtu", func(s *BGPSpeakerSpec) bool { return s.CNI.MTU != nil }},
+	{"spec.cni.masquerade", func(s *BGPSpeakerSpec) bool { return isNot(s.CNI.Masquerade, false) }},
+	{"spec.cni.nonMasqueradeCIDRs", func(s *BGPSpeakerSpec) bool { return len(s.CNI.NonMasqueradeCIDRs) > 0 }},
+}
+
+var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
+	{"spec.interface", func(s *BGPPeerSpec) bool { return s.Interface != "" }},
+	{"spec.defaultGateway", func(s *BGPPeerSpec) bool { return s.DefaultGateway != nil }},
+	{"spec.listenRange", func(s *BGPPeerSpec) bool { return s.ListenRange != "" }},
+	{"spec.asnType External", func(s *BGPPeerSpec) bool { return s.ASNType == ASNExternal }},
+	{"spec.localASN", func(s *BGPPeerSpec) bool { return s.LocalASN != nil }},
+	{"spec.localInterface", func(s *BGPPeerSpec) bool { return s.LocalInterface != "" }},
+	{"spec.ttlSecurityHops", func(s *BGPPeerSpec) bool { return s.TTLSecurityHops != nil }},
+	{"spec.extendedNextHop", func(s *BGPPeerSpec) bool { return isNot(s.ExtendedNextHop, false) }},
+	{"spec.bfd", func(s *BGPPeerSpec) bool { return s.BFD != nil }},
+	{"spec.addPaths.receive", func(s *BGPPeerSpec) bool { return s.AddPaths != nil && isNot(s.AddPaths.Receive, false) }},
+	{"spec.addPaths.sendMax", func(s *BGPPeerSpec) bool { return s.AddPaths != nil && isNot(s.AddPaths.SendMax, 0) }},
+	{"spec.allowOwnAS", func(s *BGPPeerSpec) bool { return isNot(s.AllowOwnAS, 0) }},
+	{"spec.import.maxPrefixes", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixes != nil }},
+	{"spec.import.maxPrefixesAction Shutdown", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixesAction == MaxPrefixesShutdown }},
+	{"spec.import.maxPrefixesRestartSeconds", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixesRestartSeconds != nil }},
+	{"spec.import.localPref", func(s *BGPPeerSpec) bool { return s.Import.LocalPref != nil }},
+}
+
+var advertisementFieldsWithoutEffect = []without[BGPAdvertisementSpec]{
+	{"spec.services.addressTypes ExternalIP", func(s *BGPAdvertisementSpec) bool { return s.Services.says(AddressExternalIP) }},
+	{"spec.services.addressTypes LoadBalancerIP", func(s *BGPAdvertisementSpec) bool { return s.Services.says(AddressLoadBalancerIP) }},
+	{"spec.services.externalIPRanges", func(s *BGPAdvertisementSpec) bool { return s.Services != nil && len(s.Services.ExternalIPRanges) > 0 }},
+	{"spec.services.loadBalancerIPRanges", func(s *BGPAdvertisementSpec) bool {
+		return s.Services != nil && len(s.Services.LoadBalancerIPRanges) > 0
+	}},
+	{"spec.services.aggregation.ipv4Length", func(s *BGPAdvertisementSpec) bool {
+		return s.Services != nil && isNot(s.Services.Aggregation.IPv4Length, 32)
+	}},
+	{"spec.services.aggregation.ipv6Length", func(s *BGPAdvertisementSpec) bool {
+		return s.Services != nil && isNot(s.Services.Aggregation.IPv6Length, 128)
+	}},
+	{"spec.fromMesh", func(s *BGPAdvertisementSpec) bool { return s.FromMesh != nil }},
+	{"spec.nextHop Unchanged", func(s *BGPAdvertisementSpec) bool { return s.NextHop == NextHopUnchanged }},
+	{"spec.attributes.linkBandwidth ByLocalEndpoints", func(s *BGPAdvertisementSpec) bool {
+		return s.Attributes.LinkBandwidth == LinkBandwidthByLocalEndpoints
+	}},
+}
+
+// NotImplemented returns the paths of fields that have no effect in this release and are
+// set to something other than their default, such as "spec.bmp"; where only some values of
+// a field have none, the value follows, as in "spec.topology.type RouteReflectors". The rest
+// of the object works. Defaults need not be set.
+func (s *BGPSpeaker) NotImplemented() []string {
+	return setWithoutEffect(&s.Spec, speakerFieldsWithoutEffect)
+}
+
+// NotImplemented is as that of [BGPSpeaker]. A peer for which it names "spec.interface",
+// "spec.defaultGateway", "spec.listenRange" or "spec.asnType External" can have no session.
+func (p *BGPPeer) NotImplemented() []string {
+	return setWithoutEffect(&p.Spec, peerFieldsWithoutEffect)
+}
+
+// NotImplemented is as that of [BGPSpeaker].
+func (a *BGPAdvertisement) NotImplemented() []string {
+	return setWithoutEffect(&a.Spec, advertisementFieldsWithoutEffect)
+}
+
+func setWithoutEffect[Spec any](spec *Spec, table []without[Spec]) []string {
+	var paths []string
+	for _, field := range table {
+		if field.set(spec) {
+			paths = append(paths, field.path)
+		}
+	}
+	return paths
+}
+
+// isNot takes an absent value as the default.
+func isNot[T comparable](value *T, byDefault T) bool { return value != nil && *value != byDefault }
+
+func (s *AdvertisedServices) says(t ServiceAddressType) bool {
+	return s != nil && slices.Contains(s.AddressTypes, t)
+}

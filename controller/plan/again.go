@@ -1,0 +1,127 @@
+package plan
+
+import (
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+// inputs are what a plan was made of.
+type inputs struct {
+	snap  *snapshot.Snapshot
+	local Local
+}
+
+// again makes the plan from the last one where nothing but Services has changed since: only
+// the prefixes of those that changed are decided anew, and the rest is shared. It returns
+// what a whole Build would, or nil where that is needed.
+func again(snap *snapshot.Snapshot, local Local, prev *Plan) *Plan {
+	if prev == nil || prev.announcer == nil || !sameBut(prev.made, inputs{snap, local}) {
+		return nil
+	}
+	changed := changedServices(prev.made.snap.Services, snap.Services)
+	next := *prev
+	next.made = inputs{snap, local}
+	if len(changed) == 0 {
+		return &next
+	}
+	if len(changed) > len(snap.Services)/4 {
+		return nil // no cheaper than the whole
+	}
+	next.announcer = prev.announcer.fork(&next, snap)
+	next.announcer.resay(changed, prev.made.snap)
+	next.sort()
+	return &next
+}
+
+// sameBut reports whether all inputs but the Services are the same.
+func sameBut(a, b inputs) bool {
+	return sameMap(a.snap.Nodes, b.snap.Nodes) &&
+		sameMap(a.snap.Speakers, b.snap.Speakers) &&
+		sameMap(a.snap.Peers, b.snap.Peers) &&
+		sameMap(a.snap.Advertisements, b.snap.Advertisements) &&
+		sameMap(a.snap.Passwords, b.snap.Passwords) &&
+		slices.Equal(a.snap.ServiceCIDRs, b.snap.ServiceCIDRs) &&
+		a.snap.Fallback == b.snap.Fallback &&
+		reflect.DeepEqual(a.local, b.local)
+}
+
+// sameMap compares two maps of comparable values. Sources share the maps that have not
+// changed, which makes it a look at two pointers.
+func sameMap[V comparable](a, b map[string]V) bool {
+	if reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() {
+		return true
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	for key, value := range a {
+		if other, ok := b[key]; !ok || other != value {
+			return false
+		}
+	}
+	return true
+}
+
+// changedServices returns the keys that are new, gone, or stand for another object.
+func changedServices(a, b map[string]*snapshot.Service) map[string]bool {
+	changed := map[string]bool{}
+	for key, service := range b {
+		if a[key] != service {
+			changed[key] = true
+		}
+	}
+	if len(a) != len(b)-len(changed) { // some of a are gone, or some of b are new
+		for key := range a {
+			if _, still := b[key]; !still {
+				changed[key] = true
+			}
+		}
+	}
+	return changed
+}
+
+// fork returns an announcer for the next plan that knows the same sayings and audiences.
+func (a *announcer) fork(next *Plan, snap *snapshot.Snapshot) *announcer {
+	b := *a.b
+	b.plan, b.snap = next, snap
+	next.Refusals = slices.Clone(next.Refusals)
+	fork := *a
+	fork.b = &b
+	return &fork
+}
+
+// resay decides the prefixes of changed Services anew, in a copy of what is advertised.
+func (a *announcer) resay(changed map[string]bool, before *snapshot.Snapshot) {
+	affected := map[netip.Prefix]bool{}
+	for key := range changed {
+		for _, service := range []*snapshot.Service{before.Services[key], a.b.snap.Services[key]} {
+			if service == nil {
+				continue
+			}
+			for _, addr := range service.ClusterIPs {
+				affected[netip.PrefixFrom(addr, addr.BitLen())] = true
+			}
+		}
+	}
+	a.b.plan.Refusals = slices.DeleteFunc(a.b.plan.Refusals, func(r Refusal) bool {
+		return r.Object.Kind == "Service" && changed[r.Object.Name]
+	})
+	a.said = map[netip.Prefix]sayings{}
+	a.sayPodCIDRs(func(p netip.Prefix) bool { return affected[p] })
+	// An address may be that of several Services, so all are asked.
+	for key, service := range a.b.snap.Services {
+		if changed[key] {
+			a.refuseProblems(key, service)
+		}
+		a.sayService(service, func(p netip.Prefix) bool { return affected[p] })
+	}
+	a.b.plan.Desired.Advertisements = maps.Clone(a.b.plan.Desired.Advertisements)
+	for prefix := range affected {
+		delete(a.b.plan.Desired.Advertisements, prefix)
+	}
+	a.publish()
+}

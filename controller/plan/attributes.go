@@ -1,0 +1,150 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// wellKnown are the communities that have a name (RFC 1997, 3765, 7999, 8326, 9494).
+var wellKnown = map[string]bgp.Community{
+	"graceful-shutdown":   0xffff0000,
+	"no-llgr":             0xffff0007,
+	"blackhole":           0xffff029a,
+	"no-export":           0xffffff01,
+	"no-advertise":        0xffffff02,
+	"no-export-subconfed": 0xffffff03,
+	"no-peer":             0xffffff04,
+}
+
+// attributesOf reads what validation has found good.
+func attributesOf(spec *v1alpha1.PathAttributes) bgp.Attributes {
+	var a bgp.Attributes
+	for _, text := range spec.Communities {
+		parts := strings.Split(text, ":")
+		switch c, named := wellKnown[text]; {
+		case named:
+			a.Communities = append(a.Communities, c)
+		case len(parts) == 2:
+			a.Communities = append(a.Communities, bgp.Community(number(parts[0])<<16|number(parts[1])))
+		case len(parts) == 3:
+			a.LargeCommunities = append(a.LargeCommunities, bgp.LargeCommunity{GlobalAdmin: number(parts[0]), Local1: number(parts[1]), Local2: number(parts[2])})
+		}
+	}
+	if spec.LocalPref != nil {
+		v := uint32(*spec.LocalPref)
+		a.LocalPref = &v
+	}
+	if spec.MED != nil {
+		v := uint32(*spec.MED)
+		a.MED = &v
+	}
+	if spec.ASPathPrepend != nil {
+		a.Prepend = uint8(*spec.ASPathPrepend)
+	}
+	return a
+}
+
+func number(text string) uint32 {
+	n, _ := strconv.ParseUint(text, 10, 32)
+	return uint32(n)
+}
+
+// merge adds what a saying of lower precedence says: its communities join, the rest counts
+// where nothing has been said yet. It returns the fields in which the lower one lost.
+func merge(into *bgp.Attributes, lower bgp.Attributes) (lost []string) {
+	into.Communities = joined(into.Communities, lower.Communities, cmp.Compare)
+	into.LargeCommunities = joined(into.LargeCommunities, lower.LargeCommunities, compareLarge)
+	choose := func(field string, into **uint32, lower *uint32) {
+		switch {
+		case lower == nil:
+		case *into == nil:
+			*into = lower
+		case **into != *lower:
+			lost = append(lost, field)
+		}
+	}
+	choose("localPref", &into.LocalPref, lower.LocalPref)
+	choose("med", &into.MED, lower.MED)
+	switch {
+	case lower.Prepend == 0 || into.Prepend == lower.Prepend:
+	case into.Prepend == 0:
+		into.Prepend = lower.Prepend
+	default:
+		lost = append(lost, "asPathPrepend")
+	}
+	return lost
+}
+
+// joined returns the sorted union; the arguments stay as they are.
+func joined[T comparable](a, b []T, compare func(T, T) int) []T {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, compare)
+	return slices.Compact(all)
+}
+
+func compareLarge(a, b bgp.LargeCommunity) int {
+	return cmp.Or(cmp.Compare(a.GlobalAdmin, b.GlobalAdmin), cmp.Compare(a.Local1, b.Local1), cmp.Compare(a.Local2, b.Local2))
+}
+
+// audience returns who hears what these sayings say of a family, and with which attributes.
+// The sayings are in the order of their precedence.
+func (a *announcer) audience(by sayings, family bgp.Family) *bgp.Audience {
+	key := audienceKey{by, family}
+	if known := a.audiences[key]; known != nil {
+		return known
+	}
+	heard := map[string]*bgp.Attributes{} // by peer
+	by.each(func(index int) {
+		s := &a.sayings[index]
+		for _, name := range s.to {
+			if heard[name] == nil {
+				heard[name] = &bgp.Attributes{}
+			}
+			for _, field := range merge(heard[name], s.attributes) {
+				a.b.refuseOnce(s.ref, field, ReasonOverridden, fmt.Sprintf(
+					"another BGPAdvertisement of the same prefixes to %s has a higher precedence, or is older", ObjectOf(name)))
+			}
+		}
+	})
+	audience := &bgp.Audience{Exports: a.exports(heard, family)}
+	a.audiences[key] = audience
+	return audience
+}
+
+// exports groups the peers that can be told of the family by the attributes they hear.
+func (a *announcer) exports(heard map[string]*bgp.Attributes, family bgp.Family) []bgp.Export {
+	byText := map[string]*bgp.Export{}
+	var texts []string
+	for _, t := range a.b.targets {
+		attributes := heard[t.peer.Name]
+		if attributes == nil || !slices.Contains(t.peer.Families, family) || !t.peer.NextHops.For(family).IsValid() {
+			continue
+		}
+		text := attributes.String()
+		if byText[text] == nil {
+			byText[text] = &bgp.Export{Attributes: *attributes}
+			texts = append(texts, text)
+		}
+		byText[text].To = append(byText[text].To, t.peer.Name)
+	}
+	slices.Sort(texts)
+	out := make([]bgp.Export, len(texts))
+	for i, text := range texts {
+		slices.Sort(byText[text].To)
+		out[i] = *byText[text]
+	}
+	return out
+}
+
+// refuseOnce refuses unless the very same has been refused.
+func (b *builder) refuseOnce(object Ref, subject, reason, message string) {
+	if !slices.Contains(b.plan.Refusals, Refusal{object, subject, reason, message}) {
+		b.refuse(object, subject, reason, message)
+	}
+}

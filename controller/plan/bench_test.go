@@ -1,0 +1,82 @@
+package plan_test
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/controller/plan"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+// large is a cluster of 5,000 nodes and 10,000 Services, seen from one node with two routers.
+func large() (*snapshot.Snapshot, plan.Local) {
+	asn, peerASN := int64(64512), int64(65001)
+	speaker := &v1alpha1.BGPSpeaker{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1alpha1.BGPSpeakerSpec{
+		LocalASN: &asn, Topology: v1alpha1.Topology{Type: v1alpha1.TopologyNone},
+		Cluster: v1alpha1.ClusterNetworks{PodCIDRs: []string{"10.0.0.0/8", "fd00::/16"}, ServiceCIDRs: []string{"172.16.0.0/12"}},
+	}}
+	v1alpha1.SetDefaultsBGPSpeaker(speaker)
+	snap := &snapshot.Snapshot{
+		Nodes:    map[string]*snapshot.Node{},
+		Services: map[string]*snapshot.Service{},
+		Speakers: map[string]*v1alpha1.BGPSpeaker{"default": speaker},
+		Peers:    map[string]*v1alpha1.BGPPeer{},
+		Advertisements: map[string]*v1alpha1.BGPAdvertisement{"default": {
+			ObjectMeta: metav1.ObjectMeta{Name: "default"},
+			Spec: v1alpha1.BGPAdvertisementSpec{PodCIDRs: &v1alpha1.AdvertisedPodCIDRs{}, Services: &v1alpha1.AdvertisedServices{
+				AddressTypes: []v1alpha1.ServiceAddressType{v1alpha1.AddressClusterIP}}},
+		}},
+	}
+	for i := range 2 {
+		p := &v1alpha1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("tor-%d", i)}, Spec: v1alpha1.BGPPeerSpec{Address: fmt.Sprintf("192.0.2.%d", i+1), ASN: &peerASN}}
+		v1alpha1.SetDefaultsBGPPeer(p)
+		snap.Peers[p.Name] = p
+	}
+	for i := range 5000 {
+		name := fmt.Sprintf("node-%d", i)
+		snap.Nodes[name] = &snapshot.Node{
+			Name:      name,
+			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, byte(2 + i>>8), byte(11 + i)})},
+			PodCIDRs:  []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)},
+		}
+	}
+	for i := range 10000 {
+		key := fmt.Sprintf("default/service-%d", i)
+		snap.Services[key] = service(i)
+	}
+	local := plan.Local{NodeName: "node-0", Networks: []plan.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Addr: netip.MustParseAddr("192.0.2.11"), Link: 2}}}
+	return snap, local
+}
+
+func service(i int) *snapshot.Service {
+	return &snapshot.Service{Namespace: "default", Name: fmt.Sprintf("service-%d", i), ClusterIPs: []netip.Addr{
+		netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}),
+		netip.AddrFrom16([16]byte{0xfd, 0x10, 14: byte(i >> 8), 15: byte(i)}),
+	}}
+}
+
+func BenchmarkWholeBuild(b *testing.B) {
+	snap, local := large()
+	for b.Loop() {
+		plan.Build(snap, local, nil)
+	}
+}
+
+func BenchmarkOneServiceChanges(b *testing.B) {
+	snap, local := large()
+	p := plan.Build(snap, local, nil)
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		next := *snap
+		next.Services = maps.Clone(snap.Services)
+		next.Services["default/service-7"] = service(20000 + i%2)
+		snap = &next
+		b.StartTimer()
+		p = plan.Build(snap, local, p)
+	}
+}
