@@ -202,8 +202,7 @@ type ClusterNetworks struct {
 	PodCIDRs []string `json:"podCIDRs,omitempty"`
 
 	// serviceCIDRs hold the ClusterIPs of all Services; no learned route inside
-	// them, and none that covers them, is installed. Absent: those of the
-	// ServiceCIDR objects.
+	// them is installed. Absent: those of the ServiceCIDR objects.
 	//
 	// +optional
 	// +listType=set

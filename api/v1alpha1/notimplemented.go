@@ -11,6 +11,7 @@ type without[Spec any] struct {
 }
 
 var speakerFieldsWithoutEffect = []without[BGPSpeakerSpec]{
+	{"spec.cluster.nodeCIDRs", func(s *BGPSpeakerSpec) bool { return len(s.Cluster.NodeCIDRs) > 0 }},
 	{"spec.topology.type RouteReflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Type == TopologyRouteReflectors }},
 	{"spec.topology.type FullMeshAndReflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Type == TopologyFullMeshAndReflectors }},
 	{"spec.topology.reflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Reflectors != nil }},
@@ -48,12 +49,17 @@ var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 	{"spec.import.maxPrefixes", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixes != nil }},
 	{"spec.import.maxPrefixesAction Shutdown", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixesAction == MaxPrefixesShutdown }},
 	{"spec.import.maxPrefixesRestartSeconds", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixesRestartSeconds != nil }},
+	{"spec.adminState Down", func(s *BGPPeerSpec) bool { return s.AdminState == AdminDown }},
+	{"spec.adminMessage", func(s *BGPPeerSpec) bool { return s.AdminMessage != "" }},
 	{"spec.import.localPref", func(s *BGPPeerSpec) bool { return s.Import.LocalPref != nil }},
 }
 
 var advertisementFieldsWithoutEffect = []without[BGPAdvertisementSpec]{
 	{"spec.services.addressTypes ExternalIP", func(s *BGPAdvertisementSpec) bool { return s.Services.says(AddressExternalIP) }},
 	{"spec.services.addressTypes LoadBalancerIP", func(s *BGPAdvertisementSpec) bool { return s.Services.says(AddressLoadBalancerIP) }},
+	{"spec.services.namespaceSelector", func(s *BGPAdvertisementSpec) bool {
+		return s.Services != nil && s.Services.NamespaceSelector != nil
+	}},
 	{"spec.services.externalIPRanges", func(s *BGPAdvertisementSpec) bool { return s.Services != nil && len(s.Services.ExternalIPRanges) > 0 }},
 	{"spec.services.loadBalancerIPRanges", func(s *BGPAdvertisementSpec) bool {
 		return s.Services != nil && len(s.Services.LoadBalancerIPRanges) > 0
@@ -64,6 +70,7 @@ var advertisementFieldsWithoutEffect = []without[BGPAdvertisementSpec]{
 	{"spec.services.aggregation.ipv6Length", func(s *BGPAdvertisementSpec) bool {
 		return s.Services != nil && isNot(s.Services.Aggregation.IPv6Length, 128)
 	}},
+	{"spec.prefixes", func(s *BGPAdvertisementSpec) bool { return len(s.Prefixes) > 0 }},
 	{"spec.fromMesh", func(s *BGPAdvertisementSpec) bool { return s.FromMesh != nil }},
 	{"spec.nextHop Unchanged", func(s *BGPAdvertisementSpec) bool { return s.NextHop == NextHopUnchanged }},
 	{"spec.attributes.linkBandwidth ByLocalEndpoints", func(s *BGPAdvertisementSpec) bool {

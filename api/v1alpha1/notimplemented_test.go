@@ -18,7 +18,7 @@ var withEffect = map[string][]string{
 	v1alpha1.KindBGPSpeaker: {
 		"spec.nodeSelector", "spec.localASN", "spec.localASNFrom.nodeLabel",
 		"spec.routerID NodeIPv4", "spec.routerID NodeNameHash", "spec.listenPort",
-		"spec.cluster.podCIDRs", "spec.cluster.serviceCIDRs", "spec.cluster.nodeCIDRs",
+		"spec.cluster.podCIDRs", "spec.cluster.serviceCIDRs",
 		"spec.topology.type None", "spec.topology.scope All", "spec.topology.passwordSecretRef.name",
 		"spec.gracefulRestart.enabled", "spec.gracefulRestart.restartTimeSeconds",
 		"spec.gracefulRestart.deferralSeconds", "spec.gracefulRestart.staleSweepSeconds",
@@ -31,12 +31,10 @@ var withEffect = map[string][]string{
 		"spec.passwordSecretRef.name", "spec.ebgpMultihopTTL",
 		"spec.families IPv4Unicast", "spec.families IPv6Unicast", "spec.gracefulRestart.enabled",
 		"spec.import.allow.prefix", "spec.import.allow.minLength", "spec.import.allow.maxLength",
-		"spec.adminState Down", "spec.adminMessage",
 	},
 	v1alpha1.KindBGPAdvertisement: {
 		"spec.nodeSelector", "spec.to.peerSelector", "spec.to.mesh", "spec.podCIDRs",
-		"spec.services.addressTypes ClusterIP", "spec.services.selector", "spec.services.namespaceSelector",
-		"spec.prefixes.prefix", "spec.prefixes.force",
+		"spec.services.addressTypes ClusterIP", "spec.services.selector",
 		"spec.attributes.communities", "spec.attributes.localPref", "spec.attributes.med",
 		"spec.attributes.asPathPrepend", "spec.precedence",
 	},

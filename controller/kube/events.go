@@ -187,7 +187,7 @@ func (w *EventWriter) publish(ctx context.Context, n news, now time.Time) error 
 	_, err = w.events.Create(ctx, event, metav1.CreateOptions{})
 	switch {
 	case err == nil:
-		w.count(event.Name, now)
+		w.count(event.Name, 1, now)
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return w.again(ctx, n, event.Name, now)
@@ -214,17 +214,16 @@ func (w *EventWriter) again(ctx context.Context, n news, name string, now time.T
 	if _, err := w.events.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("counting an Event: %w", err)
 	}
-	w.count(name, now)
-	w.counts[name] = times
+	w.count(name, times, now)
 	return nil
 }
 
-// count notes that an Event was published. Those of the hour before have other names.
-func (w *EventWriter) count(name string, now time.Time) {
+// count notes how often an Event was published. Those of the hour before have other names.
+func (w *EventWriter) count(name string, times int32, now time.Time) {
 	if hour := now.Truncate(time.Hour); w.counts == nil || !hour.Equal(w.hour) {
 		w.counts, w.hour = map[string]int32{}, hour
 	}
-	w.counts[name]++
+	w.counts[name] = times
 }
 
 // reference finds the object: an Event is found by its UID.

@@ -49,10 +49,10 @@ type Source struct {
 	core                  coreclient.CoreV1Interface
 	changed               chan struct{} // for the user
 	references            chan struct{} // for Run: the Secrets that are wanted may be others
-	turn                  chan struct{} // held by the watch that knocks
+	door
 
 	mu      sync.Mutex
-	watches []*watched
+	watches watches
 	secrets map[string]*secret
 
 	nodes          collection[*snapshot.Node]
@@ -99,7 +99,7 @@ func New(o Options) (*Source, error) {
 		core:       core,
 		changed:    make(chan struct{}, 1),
 		references: make(chan struct{}, 1),
-		turn:       make(chan struct{}, 1),
+		door:       make(door, 1),
 		secrets:    map[string]*secret{},
 		back:       make(chan struct{}),
 		state:      report.Source{Since: time.Now()},
@@ -109,13 +109,13 @@ func New(o Options) (*Source, error) {
 }
 
 // allWatches lists what is watched but for Secrets, in the order in which trouble is told.
-func (s *Source) allWatches(core coreclient.CoreV1Interface, networking networkingclient.NetworkingV1Interface, ours *client.Client) []*watched {
+func (s *Source) allWatches(core coreclient.CoreV1Interface, networking networkingclient.NetworkingV1Interface, ours *client.Client) watches {
 	of := func(name string) resource { return resource{name: name} }
 	own := func(name string) resource { return resource{name: name, ours: true} }
 	serviceCIDRs := newWatched(s, of("servicecidrs"), networking.ServiceCIDRs(), &s.serviceCIDRs,
 		func(o *networkingv1.ServiceCIDR) ([]netip.Prefix, bool) { return snapshot.ServiceCIDRsFrom(o), true })
 	serviceCIDRs.optional = true // served from Kubernetes 1.33 on
-	return []*watched{
+	return watches{
 		newWatched(s, of("nodes"), core.Nodes(), &s.nodes,
 			func(o *corev1.Node) (*snapshot.Node, bool) { return snapshot.NodeFrom(o), true }),
 		newWatched(s, of("services"), core.Services(metav1.NamespaceAll), &s.services,
@@ -198,10 +198,8 @@ func (s *Source) prefixes() []netip.Prefix {
 // complete reports whether every kind has been seen whole, and every Secret that is referred
 // to was looked up. Later it can be false again, for moments, while a new Secret is.
 func (s *Source) complete() bool {
-	for _, w := range s.watches {
-		if !w.seen && !w.absent() {
-			return false
-		}
+	if !s.watches.complete() {
+		return false
 	}
 	for _, c := range s.secrets {
 		if !c.seen && !c.late {
@@ -209,11 +207,6 @@ func (s *Source) complete() bool {
 		}
 	}
 	return true
-}
-
-// absent reports whether a kind is one to do without.
-func (w *watched) absent() bool {
-	return w.optional && (w.trouble.class == notServed || w.trouble.class == forbidden)
 }
 
 // Run reads until the context ends, which is no error. Nothing else ends it.
@@ -272,10 +265,8 @@ func (s *Source) note(w *watched, err error) (trouble, <-chan struct{}) {
 }
 
 func (s *Source) anyUnreachable() bool {
-	for _, w := range s.watches {
-		if w.trouble.class == unreachable {
-			return true
-		}
+	if s.watches.unreachable() {
+		return true
 	}
 	for _, c := range s.secrets {
 		if c.trouble.class == unreachable {
@@ -300,7 +291,7 @@ func (s *Source) tellOne(w *watched, before trouble) {
 
 // settle brings the state up to date and wakes the user when there is something new.
 func (s *Source) settle() {
-	worst := s.worst()
+	worst := s.watches.worst()
 	state := report.Source{Synced: s.state.Synced || s.complete(), Error: worst.text, Since: s.state.Since}
 	if worst.class != s.trouble.class || state.Synced != s.state.Synced {
 		state.Since = time.Now()
@@ -324,20 +315,6 @@ func (s *Source) tell(worst trouble) {
 		return
 	}
 	s.log.Error("the API server cannot be read; what was last read stays in use", "reason", worst.text)
-}
-
-// worst returns the trouble of the source as a whole: that of the kinds it needs.
-func (s *Source) worst() trouble {
-	var worst trouble
-	for _, w := range s.watches {
-		if w.trouble.class == fine || w.absent() {
-			continue
-		}
-		if worst.class == fine || w.trouble.class < worst.class {
-			worst = w.trouble
-		}
-	}
-	return worst
 }
 
 // wake makes a channel readable; it never blocks.

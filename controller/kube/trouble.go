@@ -43,7 +43,7 @@ func troubleOf(err error, host string, of resource) trouble {
 	case apierrors.IsNotFound(err):
 		return trouble{notServed, fmt.Sprintf("the API server %s does not serve %s", host, of)}
 	case apierrors.IsForbidden(err):
-		return trouble{forbidden, fmt.Sprintf("reading %s is forbidden: %s; grant it as deploy/kustomize/base/rbac.yaml does", of, shortened(err))}
+		return trouble{forbidden, fmt.Sprintf("reading %s is forbidden: %s; grant it as deploy/kustomize/base does", of, shortened(err))}
 	}
 	return trouble{otherTrouble, fmt.Sprintf("reading %s: %s", of, shortened(err))}
 }

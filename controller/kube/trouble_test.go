@@ -33,7 +33,7 @@ func TestTroubleIsToldInOneLineThatSaysWhatToDo(t *testing.T) {
 		{apierrors.NewUnauthorized("x"), nodes, unauthorized, "the API server h does not accept our credentials; renew the kubeconfig or the service account's token"},
 		{apierrors.NewNotFound(group, ""), speakers, notServed, "the CRDs of bgp.fairway.dev are not installed; run: kubectl apply -k deploy/crds"},
 		{apierrors.NewNotFound(group, ""), nodes, notServed, "the API server h does not serve nodes"},
-		{apierrors.NewForbidden(group, "", errors.New("no")), nodes, forbidden, "reading nodes is forbidden: x is forbidden: no; grant it as deploy/kustomize/base/rbac.yaml does"},
+		{apierrors.NewForbidden(group, "", errors.New("no")), nodes, forbidden, "reading nodes is forbidden: x is forbidden: no; grant it as deploy/kustomize/base does"},
 		{apierrors.NewInternalError(errors.New("boom")), nodes, otherTrouble, "reading nodes: Internal error occurred: boom"},
 	} {
 		if got := troubleOf(c.err, "h", c.of); got != (trouble{c.want, c.text}) {

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
 )
 
 // Between attempts there is a pause that doubles from first to last, more or less by half.
@@ -58,28 +60,41 @@ type watched struct {
 	watch    func(context.Context, metav1.ListOptions) (watch.Interface, error)
 	store    cache.ReflectorStore
 
-	// Guarded by the source's mutex.
+	// Guarded by the reader's mutex.
 	seen    bool // all objects at least once
 	trouble trouble
 }
 
+// reader is who watches. It takes in what its watches say, from several goroutines.
+type reader interface {
+	// apply makes one change of what the reader holds.
+	apply(w *watched, change func() (changed bool))
+	// note takes in how a request went. It returns the trouble, and what is closed when the
+	// API server answers again.
+	note(w *watched, err error) (trouble, <-chan struct{})
+	knock(ctx context.Context, pause time.Duration, back <-chan struct{})
+}
+
+// door lets one watch of a reader at a time knock at an API server that is away.
+type door chan struct{}
+
 // newWatched makes a watch whose objects are converted on arrival: nothing else of them is
 // kept. convert returns false for objects that are of no use.
-func newWatched[L runtime.Object, O metav1.Object, V any](s *Source, of resource, client lister[L], into *collection[V], convert func(O) (V, bool)) *watched {
+func newWatched[L runtime.Object, O metav1.Object, V any](r reader, of resource, client lister[L], into *collection[V], convert func(O) (V, bool)) *watched {
 	w := &watched{
 		resource: of,
 		list:     func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
 		watch:    client.Watch,
 	}
-	w.store = &store[O, V]{source: s, watched: w, into: into, convert: convert}
+	w.store = &store[O, V]{reader: r, watched: w, into: into, convert: convert}
 	var zero O
 	w.example, _ = any(zero).(runtime.Object) // only its type counts
 	return w
 }
 
 // run follows the objects until the context ends. No error ends it.
-func (w *watched) run(ctx context.Context, s *Source) {
-	reflector := cache.NewReflectorWithOptions(s.persistent(w), w.example, w.store, cache.ReflectorOptions{Name: w.resource.String()})
+func (w *watched) run(ctx context.Context, r reader) {
+	reflector := cache.NewReflectorWithOptions(w.persistent(r), w.example, w.store, cache.ReflectorOptions{Name: w.resource.String()})
 	// A connection that breaks is no reason to read everything anew.
 	reflector.MaxInternalErrorRetryDuration = time.Minute
 	pause := firstPause
@@ -97,34 +112,34 @@ func (w *watched) run(ctx context.Context, s *Source) {
 
 // persistent makes requests that are repeated until the API server answers them. Left to
 // itself the reflector would pause for up to a minute, and not end with its context.
-func (s *Source) persistent(w *watched) *cache.ListWatch {
+func (w *watched) persistent(r reader) *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.FieldSelector = w.selector
-			return attempt(ctx, s, w, func() (runtime.Object, error) { return w.list(ctx, o) })
+			return attempt(ctx, r, w, func() (runtime.Object, error) { return w.list(ctx, o) })
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			o.FieldSelector = w.selector
-			return attempt(ctx, s, w, func() (watch.Interface, error) { return w.watch(ctx, o) })
+			return attempt(ctx, r, w, func() (watch.Interface, error) { return w.watch(ctx, o) })
 		},
 	}
 }
 
-func attempt[T any](ctx context.Context, s *Source, w *watched, request func() (T, error)) (T, error) {
+func attempt[T any](ctx context.Context, r reader, w *watched, request func() (T, error)) (T, error) {
 	for pause := firstPause; ; pause *= 2 {
 		answer, err := request()
 		if err == nil {
-			s.note(w, nil)
+			r.note(w, nil)
 			return answer, nil
 		}
 		if ctx.Err() != nil || forReflector(err) {
 			return answer, err
 		}
-		t, back := s.note(w, err)
+		t, back := r.note(w, err)
 		switch {
 		case t.class == unreachable:
 			pause = min(pause, lastPause)
-			s.knock(ctx, pause, back)
+			r.knock(ctx, pause, back)
 		case w.optional && (t.class == notServed || t.class == forbidden):
 			pause = min(pause, absentPause)
 			sleep(ctx, jittered(pause))
@@ -139,15 +154,15 @@ func attempt[T any](ctx context.Context, s *Source, w *watched, request func() (
 }
 
 // knock waits for this watch's turn to try again, or until another has got through.
-func (s *Source) knock(ctx context.Context, pause time.Duration, back <-chan struct{}) {
+func (d door) knock(ctx context.Context, pause time.Duration, back <-chan struct{}) {
 	select {
 	case <-ctx.Done():
 		return
 	case <-back:
 		return
-	case s.turn <- struct{}{}:
+	case d <- struct{}{}:
 	}
-	defer func() { <-s.turn }()
+	defer func() { <-d }()
 	timer := time.NewTimer(jittered(pause))
 	defer timer.Stop()
 	select {
@@ -171,9 +186,9 @@ func jittered(d time.Duration) time.Duration {
 	return d/2 + rand.N(d) //nolint:gosec // no secret depends on it
 }
 
-// store is what a reflector fills: it converts, and puts into the source's collection.
+// store is what a reflector fills: it converts, and puts into a collection of its reader.
 type store[O metav1.Object, V any] struct {
-	source  *Source
+	reader  reader
 	watched *watched
 	into    *collection[V]
 	convert func(O) (V, bool)
@@ -185,8 +200,14 @@ func (st *store[O, V]) Transformer() cache.TransformFunc {
 		if m, err := meta.Accessor(obj); err == nil {
 			m.SetManagedFields(nil)
 		}
-		if node, ok := obj.(*corev1.Node); ok {
-			node.Status.Images = nil
+		switch o := obj.(type) {
+		case *corev1.Node:
+			o.Status.Images = nil
+		case *v1alpha1.BGPNodeState:
+			o.Status.Routes = v1alpha1.RoutesStatus{}
+			for i := range o.Status.Sessions {
+				o.Status.Sessions[i].Capabilities, o.Status.Sessions[i].Families = nil, nil
+			}
 		}
 		return obj, nil
 	}
@@ -202,7 +223,7 @@ func (st *store[O, V]) put(obj any) error {
 		return err
 	}
 	value, use := st.convert(o)
-	st.source.apply(st.watched, func() bool {
+	st.reader.apply(st.watched, func() bool {
 		if !use {
 			return st.into.drop(keyOf(o))
 		}
@@ -216,7 +237,7 @@ func (st *store[O, V]) Delete(obj any) error {
 	if err != nil {
 		return err
 	}
-	st.source.apply(st.watched, func() bool { return st.into.drop(keyOf(o)) })
+	st.reader.apply(st.watched, func() bool { return st.into.drop(keyOf(o)) })
 	return nil
 }
 
@@ -232,7 +253,7 @@ func (st *store[O, V]) Replace(list []any, _ string) error {
 			next[keyOf(o)] = value
 		}
 	}
-	st.source.apply(st.watched, func() bool {
+	st.reader.apply(st.watched, func() bool {
 		changed := !st.watched.seen
 		st.watched.seen = true
 		return st.replace(next) || changed

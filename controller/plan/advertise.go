@@ -56,6 +56,7 @@ func (s sayings) each(do func(index int)) {
 type announcer struct {
 	b         *builder
 	sayings   []saying
+	podCIDRs  []netip.Prefix // this node's, that may be announced
 	said      map[netip.Prefix]sayings
 	audiences map[audienceKey]*bgp.Audience
 }
@@ -71,6 +72,7 @@ func (b *builder) planAdvertisements() {
 	a := &announcer{b: b, said: map[netip.Prefix]sayings{}, audiences: map[audienceKey]*bgp.Audience{}}
 	a.listen()
 	a.refuseNoPodCIDR()
+	a.podCIDRs = b.ownPodCIDRs()
 	all := func(netip.Prefix) bool { return true }
 	a.sayPodCIDRs(all)
 	for key, service := range b.snap.Services {
@@ -116,7 +118,7 @@ func (b *builder) advertisements() []*v1alpha1.BGPAdvertisement {
 		}
 		b.plan.Accepted.Advertisements[name] = ad
 		if selects(ad.Spec.NodeSelector, b.node.Labels) {
-			b.judgeAdvertisement(ad)
+			b.judge(Ref{"BGPAdvertisement", ad.Name}, ad.Generation, ad.NotImplemented())
 			out = append(out, ad)
 		}
 	}
@@ -134,17 +136,13 @@ func precedence(a *v1alpha1.BGPAdvertisement) int32 {
 	return *a.Spec.Precedence
 }
 
-func (b *builder) judgeAdvertisement(a *v1alpha1.BGPAdvertisement) {
-	ref := Ref{"BGPAdvertisement", a.Name}
-	if a.Spec.Services != nil {
-		for _, t := range a.Spec.Services.AddressTypes {
-			if t != v1alpha1.AddressClusterIP {
-				b.verdictIfValid(ref, a.Generation, v1alpha1.ReasonNotImplemented, fmt.Sprintf(
-					"services.addressTypes %s is not implemented yet; the rest of the object is at work", t))
-			}
-		}
+// judge accepts an object, or names the fields of it that have no effect yet.
+func (b *builder) judge(ref Ref, generation int64, without []string) {
+	if len(without) > 0 {
+		b.verdictIfValid(ref, generation, v1alpha1.ReasonNotImplemented, fmt.Sprintf(
+			"not implemented yet: %s; the rest of the object is at work", strings.Join(without, ", ")))
 	}
-	b.verdictIfValid(ref, a.Generation, v1alpha1.ReasonAccepted, "")
+	b.verdictIfValid(ref, generation, v1alpha1.ReasonAccepted, "")
 }
 
 // peersWhere returns the names of the chosen peers, sorted.
@@ -178,7 +176,7 @@ func (a *announcer) refuseNoPodCIDR() {
 
 // sayPodCIDRs says the node's pod CIDRs among the prefixes that are asked about.
 func (a *announcer) sayPodCIDRs(asked func(netip.Prefix) bool) {
-	for _, prefix := range a.b.node.PodCIDRs {
+	for _, prefix := range a.podCIDRs {
 		for i, s := range a.sayings {
 			if asked(prefix) && (s.spec == nil || s.spec.PodCIDRs != nil) {
 				a.say(prefix, i)
@@ -208,8 +206,10 @@ func (a *announcer) sayService(service *snapshot.Service, asked func(netip.Prefi
 	}
 }
 
+// advertisesClusterIPs reports whether the advertisement chooses the Service. One that also
+// chooses by namespace chooses nothing yet: to leave that out would say more than was asked.
 func advertisesClusterIPs(spec *v1alpha1.BGPAdvertisementSpec, service *snapshot.Service) bool {
-	return spec.Services != nil &&
+	return spec.Services != nil && spec.Services.NamespaceSelector == nil &&
 		slices.Contains(spec.Services.AddressTypes, v1alpha1.AddressClusterIP) &&
 		selects(spec.Services.Selector, service.Labels)
 }

@@ -4,36 +4,22 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 )
 
-// wellKnown are the communities that have a name (RFC 1997, 3765, 7999, 8326, 9494).
-var wellKnown = map[string]bgp.Community{
-	"graceful-shutdown":   0xffff0000,
-	"no-llgr":             0xffff0007,
-	"blackhole":           0xffff029a,
-	"no-export":           0xffffff01,
-	"no-advertise":        0xffffff02,
-	"no-export-subconfed": 0xffffff03,
-	"no-peer":             0xffffff04,
-}
-
 // attributesOf reads what validation has found good.
 func attributesOf(spec *v1alpha1.PathAttributes) bgp.Attributes {
 	var a bgp.Attributes
 	for _, text := range spec.Communities {
-		parts := strings.Split(text, ":")
-		switch c, named := wellKnown[text]; {
-		case named:
-			a.Communities = append(a.Communities, c)
-		case len(parts) == 2:
-			a.Communities = append(a.Communities, bgp.Community(number(parts[0])<<16|number(parts[1])))
-		case len(parts) == 3:
-			a.LargeCommunities = append(a.LargeCommunities, bgp.LargeCommunity{GlobalAdmin: number(parts[0]), Local1: number(parts[1]), Local2: number(parts[2])})
+		c, err := v1alpha1.ParseCommunity(text)
+		switch {
+		case err != nil: // validation has seen to it
+		case c.Large:
+			a.LargeCommunities = append(a.LargeCommunities, bgp.LargeCommunity{GlobalAdmin: c.GlobalAdmin, Local1: c.Local1, Local2: c.Local2})
+		default:
+			a.Communities = append(a.Communities, bgp.Community(c.Standard))
 		}
 	}
 	if spec.LocalPref != nil {
@@ -48,11 +34,6 @@ func attributesOf(spec *v1alpha1.PathAttributes) bgp.Attributes {
 		a.Prepend = uint8(*spec.ASPathPrepend)
 	}
 	return a
-}
-
-func number(text string) uint32 {
-	n, _ := strconv.ParseUint(text, 10, 32)
-	return uint32(n)
 }
 
 // merge adds what a saying of lower precedence says: its communities join, the rest counts

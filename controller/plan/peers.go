@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
@@ -48,11 +49,13 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 		b.withhold(p.Name, address, message)
 		refuse(reason, message)
 	}
-	if p.Spec.Address == "" {
-		withhold(v1alpha1.ReasonNotImplemented, "only peers by address are implemented yet; give the peer's address")
+	if p.Spec.Address != "" {
+		address = netip.MustParseAddr(p.Spec.Address).Unmap()
+	}
+	if lacks := essential(p.NotImplemented()); len(lacks) > 0 {
+		withhold(v1alpha1.ReasonNotImplemented, fmt.Sprintf("not implemented yet, and the session is not tried without it: %s", strings.Join(lacks, ", ")))
 		return
 	}
-	address = netip.MustParseAddr(p.Spec.Address).Unmap()
 	peer := bgp.Peer{
 		Name:            p.Name + "/" + address.String(),
 		Address:         address,
@@ -62,9 +65,6 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 		Import:          b.importRules(p),
 	}
 	switch {
-	case p.Spec.ASNType == v1alpha1.ASNExternal:
-		withhold(v1alpha1.ReasonNotImplemented, "asnType External is not implemented yet; give the peer's asn")
-		return
 	case p.Spec.ASNType == v1alpha1.ASNInternal:
 		peer.ASN = b.asn
 	default:
@@ -110,8 +110,21 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 		return
 	}
 	b.setNextHops(&peer, ref)
-	b.verdictIfValid(ref, p.Generation, v1alpha1.ReasonAccepted, "")
+	b.judge(ref, p.Generation, p.NotImplemented())
 	b.targets = append(b.targets, target{peer: peer, ref: ref, labels: p.Labels})
+}
+
+// essential returns those of the fields without effect that a session cannot do without:
+// what says where the peer is and who we are to it, and what protects the session.
+func essential(without []string) []string {
+	return slices.DeleteFunc(without, func(path string) bool {
+		switch path {
+		case "spec.interface", "spec.defaultGateway", "spec.listenRange", "spec.asnType External",
+			"spec.localASN", "spec.localInterface", "spec.ttlSecurityHops", "spec.adminState Down":
+			return false
+		}
+		return true
+	})
 }
 
 func (b *builder) withhold(object string, address netip.Addr, message string) {

@@ -9,6 +9,8 @@ const (
 	ReasonNoRouterID = "NoRouterID"
 	// ReasonNoPodCIDR: the node has no pod CIDR.
 	ReasonNoPodCIDR = "NoPodCIDR"
+	// ReasonPodCIDROverlap: the pod CIDR overlaps that of an older node.
+	ReasonPodCIDROverlap = "PodCIDROverlap"
 	// ReasonPeerIsSelf: the peer's address is one of this node's own.
 	ReasonPeerIsSelf = "PeerIsSelf"
 	// ReasonPeerNotOnLink: a single-hop peer is on none of the connected networks.

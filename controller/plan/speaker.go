@@ -145,7 +145,7 @@ func (b *builder) configure() bool {
 		b.verdictIfValid(ref, b.speaker.Generation, v1alpha1.ReasonClusterCIDRsUnknown,
 			"neither cluster.podCIDRs nor any Node's podCIDRs are known, so nothing is imported by default; set cluster.podCIDRs")
 	}
-	b.verdictIfValid(ref, b.speaker.Generation, v1alpha1.ReasonAccepted, "")
+	b.judge(ref, b.speaker.Generation, b.speaker.NotImplemented())
 	return true
 }
 
@@ -163,7 +163,11 @@ func (b *builder) identify(ref Ref) bool {
 		b.notIdentified(ref, ReasonNoRouterID, err, id.IsValid())
 	}
 	b.asn, b.plan.Accepted.ASN, b.plan.Accepted.RouterID = asn, asn, id
-	return asn != 0 && id.IsValid()
+	if asn == 0 || !id.IsValid() {
+		return false
+	}
+	b.refuseRouterIDConflict()
+	return true
 }
 
 func (b *builder) notIdentified(ref Ref, reason string, err error, keeps bool) {

@@ -19,18 +19,25 @@ import (
 	"github.com/fairway-bgp/fairway/test/controlplane"
 )
 
-// mayDelete grants what rbac.yaml does not, to show that the policy alone refuses it.
-const mayDelete = `
+// mayEverything grants two accounts more than rbac.yaml does, to show that what is refused is
+// refused by the policy.
+const mayEverything = `
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: other, namespace: fairway-system}
+---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
-metadata: {name: may-delete}
-rules: [{apiGroups: [bgp.fairway.dev], resources: [bgpnodestates], verbs: [delete, deletecollection]}]
+metadata: {name: may-everything}
+rules: [{apiGroups: [bgp.fairway.dev], resources: [bgpnodestates, bgpnodestates/status], verbs: ["*"]}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
-metadata: {name: may-delete}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: may-delete}
-subjects: [{kind: ServiceAccount, name: fairway-agent, namespace: fairway-system}]
+metadata: {name: may-everything}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: may-everything}
+subjects:
+  - {kind: ServiceAccount, name: fairway-agent, namespace: fairway-system}
+  - {kind: ServiceAccount, name: other, namespace: fairway-system}
 `
 
 // write is one way to write a BGPNodeState.
@@ -90,10 +97,7 @@ func raise(t *testing.T) *stage {
 	if err := s.ApplyCRDs(ctx, crds); err != nil {
 		t.Fatal(err)
 	}
-	other := strings.NewReplacer("name: may-delete", "name: other", "name: fairway-agent", "name: other").Replace(mayDelete)
-	other = strings.Replace(other, "verbs: [delete", `verbs: ["*", delete`, 1)
-	account := "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: other, namespace: fairway-system}\n---" + other
-	for _, manifests := range [][]byte{read(t, base+"/namespace.yaml"), read(t, base+"/rbac.yaml"), []byte(mayDelete), []byte(account)} {
+	for _, manifests := range [][]byte{read(t, base+"/namespace.yaml"), read(t, base+"/rbac.yaml"), []byte(mayEverything)} {
 		if err := s.Apply(ctx, manifests); err != nil {
 			t.Fatal(err)
 		}
