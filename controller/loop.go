@@ -117,6 +117,9 @@ func (l *Loop) replan(ctx context.Context) error {
 	first := l.plan == nil
 	l.plan = plan.Build(l.snap, l.local, l.plan)
 	l.noteProblems()
+	for _, r := range l.plan.Resets {
+		l.Log.Info("a change of the configuration resets a session", "peer", r.Peer, "changed", r.Because)
+	}
 	l.applied = l.Speaker.Apply(ctx, l.plan.Desired)
 	if first && errors.Is(l.applied, bgp.ErrNotStarted) && ctx.Err() == nil {
 		return l.applied

@@ -25,6 +25,7 @@ func again(snap *snapshot.Snapshot, local Local, prev *Plan) *Plan {
 	changed := changedServices(prev.made.snap.Services, snap.Services)
 	next := *prev
 	next.made = inputs{snap, local}
+	next.Resets = nil // a Service touches no session
 	if len(changed) == 0 {
 		return &next
 	}

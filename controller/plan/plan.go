@@ -92,6 +92,7 @@ type Plan struct {
 	StaleSweepSeconds int32
 
 	Importer *Importer
+	Resets   []Reset   // what carrying out this plan after the last one resets
 	Refusals []Refusal // sorted
 	Verdicts []Verdict // sorted, one for each object that concerns this node
 	Accepted Accepted
@@ -111,11 +112,12 @@ func Build(snap *snapshot.Snapshot, local Local, prev *Plan) *Plan {
 	if next := again(snap, local, prev); next != nil {
 		return next
 	}
-	var accepted Accepted
-	if prev != nil {
-		accepted = prev.Accepted
+	if prev == nil {
+		return build(snap, local, Accepted{})
 	}
-	return build(snap, local, accepted)
+	next := build(snap, local, prev.Accepted)
+	next.Resets = resets(prev.Desired, next.Desired)
+	return next
 }
 
 // build makes a plan of the whole.

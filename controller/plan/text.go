@@ -33,6 +33,9 @@ func (p *Plan) String() string {
 			b.WriteByte('\n')
 		}
 	}
+	for _, r := range p.Resets {
+		fmt.Fprintf(&b, "resets %s for %s\n", r.Peer, strings.Join(r.Because, ", "))
+	}
 	for _, w := range p.Withheld {
 		fmt.Fprintf(&b, "withheld %s\n", w.Object)
 	}
