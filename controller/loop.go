@@ -52,6 +52,7 @@ type Loop struct {
 	blind   bool          // the sessions could not be read
 	retry   time.Duration // 0: nothing to try again
 
+	plans        report.Plans
 	completeness completeness
 	complete     bool
 	noted        map[string]slog.Level // what the log has said of the plan
@@ -106,6 +107,7 @@ func (l *Loop) period() time.Duration {
 
 // replan reads everything again, makes a plan of it and applies it.
 func (l *Loop) replan(ctx context.Context) error {
+	began := l.Now()
 	l.snap, l.source = l.Source.Snapshot()
 	if l.snap == nil {
 		return nil
@@ -123,6 +125,12 @@ func (l *Loop) replan(ctx context.Context) error {
 	l.applied = l.Speaker.Apply(ctx, l.plan.Desired)
 	if first && errors.Is(l.applied, bgp.ErrNotStarted) && ctx.Err() == nil {
 		return l.applied
+	}
+	l.plans.Made++
+	l.plans.Took += l.Now().Sub(began)
+	if first && l.applied == nil {
+		l.Log.Info("the first plan is at work", "took", l.plans.Took,
+			"services", len(l.snap.Services), "prefixes", len(l.plan.Desired.Advertisements), "peers", len(l.plan.Desired.Peers))
 	}
 	l.backOff()
 	return nil
@@ -193,7 +201,7 @@ func (l *Loop) noteProblems() {
 // report looks at the sessions, decides whether the picture is complete, and tells everyone.
 func (l *Loop) report(ctx context.Context) {
 	_, l.source = l.Source.Snapshot()
-	r := &report.Report{Node: l.Node, Version: l.Version, Time: l.Now(), Source: l.source}
+	r := &report.Report{Node: l.Node, Version: l.Version, Time: l.Now(), Source: l.source, Plans: l.plans}
 	if l.plan != nil {
 		if err := l.fill(ctx, r); err != nil {
 			l.noteSessions(err)

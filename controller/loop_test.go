@@ -36,11 +36,13 @@ type world struct {
 	desired  bgp.Desired
 	applies  int
 	applyErr error
-	session  bgp.Session
-	events   chan struct{}
-	rib      map[netip.Prefix]bgp.RIBChange
-	ribErr   error
-	queue    *bgp.RIBQueue
+	// applyTakes is how long the speaker takes.
+	applyTakes time.Duration
+	session    bgp.Session
+	events     chan struct{}
+	rib        map[netip.Prefix]bgp.RIBChange
+	ribErr     error
+	queue      *bgp.RIBQueue
 
 	kernel map[routes.Key]routes.Route
 	last   *report.Report
@@ -84,6 +86,7 @@ func (w *world) Snapshot() (*snapshot.Snapshot, report.Source) {
 }
 
 func (w *world) Apply(_ context.Context, want bgp.Desired) error {
+	time.Sleep(w.applyTakes) // in the time of the simulated world
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.desired = want
@@ -481,6 +484,22 @@ func TestProblemsAreLoggedOncePerChange(t *testing.T) {
 		log := w.log.String()
 		if strings.Count(log, `msg="not done"`) != 1 || strings.Count(log, "msg=mended") != 1 {
 			t.Errorf("the log is\n%s", log)
+		}
+	})
+}
+
+func TestPlansAndTheirTimeAreReported(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.applyTakes = 3 * time.Millisecond
+		w.start(t)
+		pass(time.Second)
+		signal(w.changed)
+		pass(time.Second)
+		if got, want := w.last.Plans, (report.Plans{Made: 2, Took: 6 * time.Millisecond}); got != want {
+			t.Errorf("reported as %+v, want %+v", got, want)
+		}
+		if said := strings.Count(w.log.String(), "the first plan is at work"); said != 1 {
+			t.Errorf("the first plan was told %d times:\n%s", said, w.log.String())
 		}
 	})
 }

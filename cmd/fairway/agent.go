@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -23,19 +22,16 @@ import (
 
 // agentFlags are the flags of `fairway agent`.
 type agentFlags struct {
+	processFlags
+
 	source        string
-	kubeconfig    string
 	nodeName      string
-	namespace     string
 	stateDir      string
 	writeStatus   bool
 	events        bool
 	routeProtocol int
 	grpcAddress   string
 	grpcWritable  bool
-	httpAddress   string
-	logLevel      string
-	logFormat     string
 
 	child bool
 }
@@ -61,19 +57,10 @@ again after a crash. SIGTERM leaves the kernel's routes in place.`,
 	flags.IntVar(&f.routeProtocol, "route-protocol", 219, "rtnetlink protocol number that marks our kernel routes, 5 to 255; those of rtnetlink.h and FRR are refused")
 	flags.StringVar(&f.grpcAddress, "grpc-address", "127.0.0.1:50051", "where GoBGP's gRPC API listens, for the gobgp client: host:port or unix:///path; empty: nowhere")
 	flags.BoolVar(&f.grpcWritable, "grpc-writable", false, "let gRPC clients change the speaker; such changes are not kept")
-	flags.StringVar(&f.httpAddress, "http-address", "127.0.0.1:9479", "where /livez, /readyz and /metrics listen; empty: nowhere")
-	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	f.add(cmd, "127.0.0.1:9479")
 	flags.BoolVar(&f.child, "child", false, "run the agent proper, without the parent")
 	_ = flags.MarkHidden("child")
 	return cmd
-}
-
-func envOr(name, otherwise string) string {
-	if value := os.Getenv(name); value != "" {
-		return value
-	}
-	return otherwise
 }
 
 func (f *agentFlags) run(ctx context.Context) error {
@@ -98,21 +85,6 @@ func (f *agentFlags) run(ctx context.Context) error {
 	return err
 }
 
-func (f *agentFlags) logger() (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
-		return nil, fmt.Errorf("--log-level %q: use debug, info, warn or error", f.logLevel)
-	}
-	options := &slog.HandlerOptions{Level: level}
-	switch f.logFormat {
-	case "text":
-		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
-	}
-	return nil, fmt.Errorf("--log-format %q: use text or json", f.logFormat)
-}
-
 // check finds what is wrong with the flags before anything is started.
 func (f *agentFlags) check() error {
 	if f.source == "" {
@@ -128,18 +100,6 @@ func (f *agentFlags) check() error {
 		return fmt.Errorf("--route-protocol: %w", err)
 	}
 	return nil
-}
-
-// listenHTTP opens the port of the probes and metrics; nil when there is to be none.
-func (f *agentFlags) listenHTTP(ctx context.Context) (net.Listener, error) {
-	if f.httpAddress == "" {
-		return nil, nil
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.httpAddress)
-	if err != nil {
-		return nil, fmt.Errorf("--http-address: %w: end what uses the port, or choose another", err)
-	}
-	return listener, nil
 }
 
 // runAgent wires the tasks of the agent proper and runs them until ctx ends or one fails.

@@ -1,5 +1,6 @@
 // Fairway makes a Kubernetes node speak BGP: `fairway agent` advertises the node's pods and
-// the cluster's Services, and puts what it learns into the kernel.
+// the cluster's Services, and puts what it learns into the kernel. `fairway controller` sums
+// up for the cluster what the agents say.
 package main
 
 import (
@@ -56,6 +57,6 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(agentCommand())
+	root.AddCommand(agentCommand(), controllerCommand())
 	return root
 }

@@ -34,3 +34,26 @@ func lowered(level slog.Level) slog.Level {
 	}
 	return level
 }
+
+// whisperer lowers all that a library says to debugging, where everything that matters is
+// logged by its user: an election tells of each of its requests that fails.
+type whisperer struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (w whisperer) Enabled(ctx context.Context, _ slog.Level) bool {
+	return w.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+// Handle implements slog.Handler.
+func (w whisperer) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return w.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (w whisperer) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return whisperer{w.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (w whisperer) WithGroup(name string) slog.Handler { return whisperer{w.Handler.WithGroup(name)} }

@@ -22,42 +22,45 @@ import (
 // one every few seconds, whatever the API server does.
 const stuckAfter = time.Minute
 
-// Server serves /livez, /readyz and /metrics.
+// Server serves /livez, /readyz and /metrics of the agent.
 type Server struct {
+	web
 	last    atomic.Pointer[report.Report]
 	started time.Time
 	now     func() time.Time
-	http    http.Server
 }
 
 // New returns a Server that has no report yet.
 func New(now func() time.Time) *Server {
 	s := &Server{started: now(), now: now}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", probe(s.alive))
-	mux.HandleFunc("GET /readyz", probe(s.ready))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{}))
-	s.http = http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	s.web.handle(s.alive, s.ready, collector{s})
 	return s
 }
 
 // Report takes the newest report.
 func (s *Server) Report(r *report.Report) { s.last.Store(r) }
 
+// web is two probes and a page of metrics.
+type web struct{ http http.Server }
+
+func (w *web) handle(alive, ready func() error, c prometheus.Collector) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), c)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", probe(alive))
+	mux.HandleFunc("GET /readyz", probe(ready))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	w.http = http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+}
+
 // Serve answers on the listener until ctx ends.
-func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() })
+func (w *web) Serve(ctx context.Context, listener net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = w.http.Close() })
 	defer stop()
-	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := w.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving probes and metrics: %w", err)
 	}
 	return nil
-}
-
-func (s *Server) registry() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{s})
-	return r
 }
 
 // alive asks only whether the loop turns. It does not ask whether anything outside this

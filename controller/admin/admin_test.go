@@ -110,6 +110,7 @@ func full() *report.Report {
 	return &report.Report{
 		Version: "v1", Time: start, Complete: true, RoutesSynced: true,
 		Source:  report.Source{Synced: true, Error: "the API server is away", Failures: 7},
+		Plans:   report.Plans{Made: 3, Took: 12 * time.Millisecond},
 		Speaker: report.Speaker{Running: true},
 		Sessions: []report.Session{
 			{Object: "tor-a", Session: bgp.Session{
@@ -144,6 +145,8 @@ func TestMetricsShowTheReport(t *testing.T) {
 	want := []string{
 		`fairway_build_info{version="v1"} 1`,
 		`fairway_picture_complete 1`,
+		`fairway_plan_seconds_sum 0.012`,
+		`fairway_plan_seconds_count 3`,
 		`fairway_problems{kind="BGPPeer",reason="PasswordUnavailable"} 2`,
 		`fairway_refused_prefixes{peer="tor-a",reason="NotOnLink"} 2`,
 		`fairway_routes_failed 0`,

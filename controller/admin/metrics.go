@@ -15,6 +15,7 @@ var (
 	sourceSynced    = desc("source_synced", "1 once the configuration has been read completely, else 0.")
 	sourceAvailable = desc("source_available", "1 while the source of the configuration can be read, 0 while it cannot and the last one read stays at work.")
 	sourceFailures  = desc("source_failures_total", "Requests to the source of the configuration that failed, since the agent started.")
+	plans           = desc("plan_seconds", "Time from when something new was read until the speaker held the plan made of it, and the number of plans, since the agent started.")
 	speakerRunning  = desc("speaker_running", "1 while the BGP speaker runs, else 0.")
 	complete        = desc("picture_complete", "1 once all that an earlier process may have learned has been learned again, so that stale kernel routes may go.")
 	sessionUp       = desc("session_up", "1 while the BGP session is Established, else 0.", "peer", "address")
@@ -29,8 +30,8 @@ var (
 )
 
 var descs = []*prometheus.Desc{
-	buildInfo, sourceSynced, sourceAvailable, sourceFailures, speakerRunning, complete, sessionUp, received, accepted,
-	advertised, routesWanted, routesInstalled, routesFailed, refused, problems,
+	buildInfo, sourceSynced, sourceAvailable, sourceFailures, plans, speakerRunning, complete, sessionUp, received,
+	accepted, advertised, routesWanted, routesInstalled, routesFailed, refused, problems,
 }
 
 // collector makes metrics of the last report at each scrape; it asks the speaker nothing.
@@ -56,6 +57,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(sourceSynced, number(r.Source.Synced))
 	gauge(sourceAvailable, number(r.Source.Error == ""))
 	ch <- prometheus.MustNewConstMetric(sourceFailures, prometheus.CounterValue, float64(r.Source.Failures))
+	ch <- prometheus.MustNewConstSummary(plans, r.Plans.Made, r.Plans.Took.Seconds(), nil)
 	gauge(speakerRunning, number(r.Speaker.Running))
 	gauge(complete, number(r.Complete))
 	gauge(routesWanted, float64(r.Routes.Wanted))

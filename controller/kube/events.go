@@ -310,7 +310,7 @@ func (w *EventWriter) tell(err error) {
 // tellBehind logs, once until all has been told, that more happens than Events are for.
 func (w *EventWriter) tellBehind(waiting int) {
 	if !w.behind {
-		w.log.Info(fmt.Sprintf("many Events at once: %d have been published, and %d more follow one by one while they are still so", eventBurst, waiting))
+		w.log.Info("too much happens for Events; more of them follow one by one, as far as they are still so", "more", waiting)
 	}
 	w.behind = true
 }

@@ -2,16 +2,12 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/metadata"
@@ -206,101 +202,4 @@ func (r *Rollup) Report() *report.Controller {
 		t.fill(out)
 	}
 	return out
-}
-
-// notedLock logs when the Lease can no longer be read or written, and when it can again.
-type notedLock struct {
-	resourcelock.Interface
-	host string
-	log  *slog.Logger
-
-	mu     sync.Mutex
-	failed trouble
-}
-
-// Get implements resourcelock.Interface.
-func (l *notedLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
-	record, raw, err := l.Interface.Get(ctx)
-	l.note(err)
-	return record, raw, err
-}
-
-// Create implements resourcelock.Interface.
-func (l *notedLock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
-	err := l.Interface.Create(ctx, record)
-	l.note(err)
-	return err
-}
-
-// Update implements resourcelock.Interface.
-func (l *notedLock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
-	err := l.Interface.Update(ctx, record)
-	l.note(err)
-	return err
-}
-
-// note passes over what is part of an election: a Lease that is not there yet, and one that
-// another was quicker to take.
-func (l *notedLock) note(err error) {
-	if errors.Is(err, context.Canceled) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-		return
-	}
-	if apierrors.IsNotFound(err) {
-		err = nil
-	}
-	t := troubleOf(err, l.host, resource{name: "leases", one: LeaseName})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case t.class == l.failed.class:
-	case t.class == fine:
-		l.log.Info("the lease can be used again")
-	default:
-		l.log.Warn("the lease cannot be used, and without it nobody leads; it is tried again", "reason", t.text)
-	}
-	l.failed = t
-}
-
-// statusOf are the objects of one kind whose status is written, and how.
-type statusOf[O interface {
-	metav1.Object
-	DeepCopy() O
-}, S any] struct {
-	resource string
-	held     map[string]O
-	status   func(O) *S
-	client   interface {
-		UpdateStatus(ctx context.Context, obj O, opts metav1.UpdateOptions) (O, error)
-	}
-}
-
-// write makes the objects say what next says, and goes on past what fails but where nothing
-// answers. It writes only what differs.
-func (k statusOf[O, S]) write(ctx context.Context, t *term, next map[string]S) {
-	for name, o := range k.held {
-		status, known := next[name]
-		key := k.resource + "/" + name
-		switch {
-		case !known || equality.Semantic.DeepEqual(*k.status(o), status):
-			delete(t.retries, key)
-			continue
-		case ctx.Err() != nil || t.cutOff || !t.due(key, o.GetUID()):
-			continue
-		}
-		wanted := o.DeepCopy()
-		*k.status(wanted) = status
-		request, cancel := context.WithTimeout(ctx, writeTimeout)
-		_, err := k.client.UpdateStatus(request, wanted, metav1.UpdateOptions{})
-		cancel()
-		if ctx.Err() == nil {
-			t.wrote(resource{name: k.resource, one: name, ours: true}, o.GetUID(), err)
-		}
-	}
-}
-
-// retry is when an object may be written again after a write that failed.
-type retry struct {
-	uid   types.UID
-	after time.Time
-	pause time.Duration
 }

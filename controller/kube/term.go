@@ -2,12 +2,10 @@ package kube
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -48,8 +46,8 @@ type term struct {
 	objects        []report.ObjectCondition
 
 	// Of the goroutine that runs run.
-	retries map[string]retry
-	cutOff  bool // in this pass, the API server has not answered
+	retries map[types.UID]retry // of objects that could not be written
+	cutOff  bool                // in this pass, the API server has not answered
 	failed  trouble
 }
 
@@ -61,12 +59,14 @@ func newTerm(r *Rollup) *term {
 		back:    make(chan struct{}),
 		turned:  time.Now(),
 		source:  report.Source{Since: time.Now()},
-		retries: map[string]retry{},
+		retries: map[types.UID]retry{},
 	}
 	own := func(name string) resource { return resource{name: name, ours: true} }
 	t.watches = watches{
 		newWatched(t, resource{name: "nodes"}, r.metadata.Resource(corev1.SchemeGroupVersion.WithResource("nodes")), &t.nodes,
-			func(o *metav1.PartialObjectMetadata) (*rollup.Node, bool) { return &rollup.Node{Labels: o.Labels}, true }),
+			func(o *metav1.PartialObjectMetadata) (*rollup.Node, bool) {
+				return &rollup.Node{Labels: o.Labels}, true
+			}),
 		newWatched(t, own(v1alpha1.ResourceBGPSpeakers), r.ours.BGPSpeakers(), &t.speakers,
 			func(o *v1alpha1.BGPSpeaker) (*v1alpha1.BGPSpeaker, bool) {
 				v1alpha1.SetDefaultsBGPSpeaker(o)
@@ -159,7 +159,7 @@ func (t *term) run(ctx context.Context) {
 		t.pass(ctx)
 		wait := turnPeriod
 		if len(t.retries) > 0 {
-			wait = 0
+			wait = 0 // some may be due
 		}
 		sleep(ctx, passPause) // what happens meanwhile is one change
 		timer.Reset(wait)
@@ -173,20 +173,26 @@ func (t *term) pass(ctx context.Context) {
 		return
 	}
 	next := rollup.Build(c, time.Now())
-	t.cutOff = false
+	before := t.retries
+	t.retries, t.cutOff = map[types.UID]retry{}, false
 	statusOf[*v1alpha1.BGPSpeaker, v1alpha1.BGPSpeakerStatus]{
 		v1alpha1.ResourceBGPSpeakers, c.Speakers,
 		func(o *v1alpha1.BGPSpeaker) *v1alpha1.BGPSpeakerStatus { return &o.Status }, t.ours.BGPSpeakers(),
-	}.write(ctx, t, next.Speakers)
+	}.write(ctx, t, next.Speakers, before)
 	statusOf[*v1alpha1.BGPPeer, v1alpha1.BGPPeerStatus]{
 		v1alpha1.ResourceBGPPeers, c.Peers,
 		func(o *v1alpha1.BGPPeer) *v1alpha1.BGPPeerStatus { return &o.Status }, t.ours.BGPPeers(),
-	}.write(ctx, t, next.Peers)
+	}.write(ctx, t, next.Peers, before)
 	statusOf[*v1alpha1.BGPAdvertisement, v1alpha1.BGPAdvertisementStatus]{
 		v1alpha1.ResourceBGPAdvertisements, c.Advertisements,
 		func(o *v1alpha1.BGPAdvertisement) *v1alpha1.BGPAdvertisementStatus { return &o.Status }, t.ours.BGPAdvertisements(),
-	}.write(ctx, t, next.Advertisements)
+	}.write(ctx, t, next.Advertisements, before)
 	t.show(next)
+	if t.cutOff {
+		t.mu.Lock()
+		t.dirty = true // what has not been tried has left no trace
+		t.mu.Unlock()
+	}
 }
 
 // cluster returns what has been read, nil while that is not all, or when nothing is to do.
@@ -202,49 +208,6 @@ func (t *term) cluster() *rollup.Cluster {
 		Speakers: t.speakers.view(), Peers: t.peers.view(), Advertisements: t.advertisements.view(),
 		Nodes: t.nodes.view(), States: t.states.view(),
 	}
-}
-
-// due reports whether an object may be written now; another of the same name may.
-func (t *term) due(key string, uid types.UID) bool {
-	r, failed := t.retries[key]
-	return !failed || r.uid != uid || !time.Now().Before(r.after)
-}
-
-// wrote notes how a write went. A conflict is no trouble: the watch will bring what is newer.
-// Nor is an object that is gone.
-func (t *term) wrote(of resource, uid types.UID, err error) {
-	t.mu.Lock()
-	t.turned = time.Now()
-	t.mu.Unlock()
-	t.count(err)
-	key := of.String()
-	if err == nil || apierrors.IsNotFound(err) {
-		delete(t.retries, key)
-	} else {
-		pause := passPause
-		if last, again := t.retries[key]; again && last.uid == uid {
-			pause = min(2*last.pause, lastWritePause)
-		}
-		t.retries[key] = retry{uid: uid, after: time.Now().Add(jittered(pause)), pause: pause}
-	}
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return
-	}
-	now := troubleOf(err, t.host, of)
-	switch {
-	case err != nil && now.class != unreachable && now.class != unauthorized:
-		now.text = fmt.Sprintf("writing the status of %s: %s", of, shortened(err))
-	case now.class == unreachable:
-		t.cutOff = true
-	}
-	switch {
-	case now.class == t.failed.class:
-	case now.class == fine:
-		t.log.Info("status is written again")
-	default:
-		t.log.Warn("status cannot be written; it is tried again", "reason", now.text)
-	}
-	t.failed = now
 }
 
 // show keeps what the last pass found, for the metrics.

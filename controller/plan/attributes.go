@@ -107,9 +107,13 @@ func (a *announcer) exports(heard map[string]*bgp.Attributes, family bgp.Family)
 		if attributes == nil || !slices.Contains(t.peer.Families, family) || !t.peer.NextHops.For(family).IsValid() {
 			continue
 		}
-		text := attributes.String()
+		told := *attributes
+		if t.peer.ASN == a.b.asn { // it would refuse its own number as a loop (RFC 4271, section 9.1.2)
+			told.Prepend = 0
+		}
+		text := told.String()
 		if byText[text] == nil {
-			byText[text] = &bgp.Export{Attributes: *attributes}
+			byText[text] = &bgp.Export{Attributes: told}
 			texts = append(texts, text)
 		}
 		byText[text].To = append(byText[text].To, t.peer.Name)

@@ -17,6 +17,7 @@ type Report struct {
 	Time    time.Time
 
 	Source  Source
+	Plans   Plans
 	Speaker Speaker
 	// Complete reports whether everything that an earlier process may have learned has been
 	// learned again, so that kernel routes without a path may be deleted.
@@ -39,6 +40,14 @@ type Source struct {
 	Since  time.Time // since when that is so
 	// Failures counts the requests that failed since the agent's start.
 	Failures uint64
+}
+
+// Plans are those made since the agent's start.
+type Plans struct {
+	Made uint64
+	// Took is the time of all of them, each from when the news was taken until the speaker
+	// held what was planned.
+	Took time.Duration
 }
 
 // Speaker is the state of the BGP speaker.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/txtar"
 	corev1 "k8s.io/api/core/v1"
@@ -169,5 +170,92 @@ func tell(b *strings.Builder, conditions []metav1.Condition) {
 			fmt.Fprintf(b, ": %s", c.Message)
 		}
 		fmt.Fprintln(b)
+	}
+}
+
+// TestLargeMeshCountsNodesNotSessions: a mesh session per family is one node all the same.
+func TestLargeMeshCountsNodesNotSessions(t *testing.T) {
+	for _, c := range []struct {
+		others int
+		want   string
+	}{{99, "LargeMesh False FewNodes"}, {100, "LargeMesh True ManyNodes: more than 100 nodes"}} {
+		state := &v1alpha1.BGPNodeState{}
+		for i := range c.others {
+			for _, address := range []string{"192.0.2.%d", "2001:db8::%d"} {
+				state.Status.Sessions = append(state.Status.Sessions, v1alpha1.SessionStatus{
+					Peer: fmt.Sprintf("mesh/node-%d", i), Address: fmt.Sprintf(address, i+1), State: v1alpha1.SessionActive,
+				})
+			}
+		}
+		cluster := parse(t, []byte("kind: BGPSpeaker\nmetadata: {name: all}\nspec: {localASN: 64512}\n---\nkind: Node\nmetadata: {name: a}\n"))
+		cluster.States["a"] = rollup.NodeStateFrom(state)
+		if got := text(rollup.Build(cluster, now)); !strings.Contains(got, c.want) {
+			t.Errorf("%d other nodes: %s\nwant %s", c.others, got, c.want)
+		}
+	}
+}
+
+// TestStatusFitsItsSchema: messages of thousands of nodes do not make one too long.
+func TestStatusFitsItsSchema(t *testing.T) {
+	cluster := parse(t, []byte("kind: BGPSpeaker\nmetadata: {name: all}\nspec: {localASN: 64512}\n---\nkind: BGPPeer\nmetadata: {name: router}\nspec: {address: 192.0.2.1, asn: 65001}\n"))
+	for i := range 50 {
+		name := fmt.Sprintf("node-%02d-%s", i, strings.Repeat("n", 240))
+		cluster.Nodes[name] = &rollup.Node{}
+		state := &v1alpha1.BGPNodeState{}
+		for _, reason := range []string{"One", "Two", "Three", "Conflicted", "NoAddress"} {
+			state.Status.Problems = append(state.Status.Problems, v1alpha1.Problem{
+				Kind: "BGPPeer", Name: "router", Reason: reason, Message: strings.Repeat("é", 700),
+			})
+		}
+		cluster.States[name] = rollup.NodeStateFrom(state)
+	}
+	status := rollup.Build(cluster, now).Peers["router"]
+	if len(status.Conditions) != 2 || len(status.NotEstablishedNodes) != 16 {
+		t.Fatalf("%d conditions, %d names", len(status.Conditions), len(status.NotEstablishedNodes))
+	}
+	for _, c := range status.Conditions {
+		if len(c.Message) > 1024 || !utf8.ValidString(c.Message) {
+			t.Errorf("%s has %d bytes, valid UTF-8: %v", c.Type, len(c.Message), utf8.ValidString(c.Message))
+		}
+	}
+}
+
+// BenchmarkFiveThousandNodes has 50 peers and four sessions on each node.
+func BenchmarkFiveThousandNodes(b *testing.B) {
+	c := &rollup.Cluster{
+		Speakers:       map[string]*v1alpha1.BGPSpeaker{},
+		Peers:          map[string]*v1alpha1.BGPPeer{},
+		Advertisements: map[string]*v1alpha1.BGPAdvertisement{},
+		Nodes:          map[string]*rollup.Node{},
+		States:         map[string]*rollup.NodeState{},
+	}
+	asn := int64(64512)
+	c.Speakers["all"] = &v1alpha1.BGPSpeaker{ObjectMeta: metav1.ObjectMeta{Name: "all"}, Spec: v1alpha1.BGPSpeakerSpec{LocalASN: &asn}}
+	c.Advertisements["default"] = &v1alpha1.BGPAdvertisement{
+		ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1alpha1.BGPAdvertisementSpec{PodCIDRs: &v1alpha1.AdvertisedPodCIDRs{}},
+	}
+	for i := range 50 {
+		p := &v1alpha1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("rack-%d", i)}}
+		p.Spec.Address, p.Spec.ASN = fmt.Sprintf("192.0.2.%d", i+1), &asn
+		p.Spec.NodeSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"rack": fmt.Sprint(i)}}
+		v1alpha1.SetDefaultsBGPPeer(p)
+		c.Peers[p.Name] = p
+	}
+	for i := range 5000 {
+		name, peer := fmt.Sprintf("node-%04d", i), fmt.Sprintf("rack-%d", i%50)
+		c.Nodes[name] = &rollup.Node{Labels: map[string]string{"rack": fmt.Sprint(i % 50), "kubernetes.io/hostname": name}}
+		state := &v1alpha1.BGPNodeState{}
+		for j := range 4 {
+			state.Status.Sessions = append(state.Status.Sessions, v1alpha1.SessionStatus{Peer: peer, Address: fmt.Sprint(j), State: v1alpha1.SessionEstablished})
+		}
+		state.Status.Advertisements = []v1alpha1.AdvertisedState{{Name: "default", Source: v1alpha1.AdvertisedFromPodCIDRs, Advertised: 2}}
+		state.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "True", Reason: "Ready"}}
+		c.States[name] = rollup.NodeStateFrom(state)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if s := rollup.Build(c, now); s.Peers["rack-7"].SessionsEstablished != 400 {
+			b.Fatal(s.Peers["rack-7"])
+		}
 	}
 }

@@ -63,9 +63,10 @@ var rooms = []room{
 		own:     []string{"api/v1alpha1", "bgp", "routes"},
 		foreign: []string{apimachinery},
 	},
+	{folder: "controller/rollup", own: []string{"api/v1alpha1"}, foreign: []string{apimachinery}},
 	{
 		folder:  "controller/kube",
-		own:     []string{"controller/kube/client", "controller/snapshot", "controller/report", "api/v1alpha1"},
+		own:     []string{"controller/kube/client", "controller/snapshot", "controller/report", "controller/rollup", "api/v1alpha1", "bgp"},
 		foreign: []string{clientGo, kubeAPI, apimachinery},
 	},
 	{
@@ -110,7 +111,7 @@ var confined = []struct {
 
 // pure names the folders whose results depend on their arguments alone, so that a test
 // of them is values in and values out.
-var pure = []string{"controller/plan", "controller/pools"}
+var pure = []string{"controller/plan", "controller/pools", "controller/rollup"}
 
 // impure are the packages that a pure folder must not import.
 var impure = []string{"context", "log", "log/slog"}

@@ -33,6 +33,11 @@ func (cp *ControlPlane) KubeconfigForServiceAccount(ctx context.Context, namespa
 	return cp.kubeconfigForToken(ctx, namespace, name, nil)
 }
 
+// TokenKubeconfig is KubeconfigForServiceAccount with an error in place of a failed test.
+func (cp *ControlPlane) TokenKubeconfig(ctx context.Context, namespace, name string) (string, error) {
+	return cp.tokenKubeconfig(ctx, namespace, name, nil)
+}
+
 // KubeconfigForPod is the path of a kubeconfig file with a token such as a kubelet
 // mounts into a Pod that exists, for the Pod's service account. The server tells the
 // Pod's node by it.
@@ -48,17 +53,21 @@ func (cp *ControlPlane) KubeconfigForPod(ctx context.Context, namespace, name st
 
 func (cp *ControlPlane) kubeconfigForToken(ctx context.Context, namespace, name string, bound *authenticationv1.BoundObjectReference) string {
 	cp.tb.Helper()
-	seconds := int64((24 * time.Hour).Seconds())
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds, BoundObjectRef: bound}}
-	token, err := cp.client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, request, metav1.CreateOptions{})
-	if err != nil {
-		cp.tb.Fatalf("token of service account %s/%s: %v", namespace, name, err)
-	}
-	path, err := cp.writeKubeconfig(&clientcmdapi.AuthInfo{Token: token.Status.Token})
+	path, err := cp.tokenKubeconfig(ctx, namespace, name, bound)
 	if err != nil {
 		cp.tb.Fatal(err)
 	}
 	return path
+}
+
+func (cp *ControlPlane) tokenKubeconfig(ctx context.Context, namespace, name string, bound *authenticationv1.BoundObjectReference) (string, error) {
+	seconds := int64((24 * time.Hour).Seconds())
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds, BoundObjectRef: bound}}
+	token, err := cp.client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, request, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("token of service account %s/%s: %w", namespace, name, err)
+	}
+	return cp.writeKubeconfig(&clientcmdapi.AuthInfo{Token: token.Status.Token})
 }
 
 func (cp *ControlPlane) userKubeconfig(name string, groups ...string) (string, error) {

@@ -46,9 +46,10 @@ type Options struct {
 
 // ControlPlane is a running etcd and kube-apiserver. Its methods may be used
 // from several goroutines, but those that stop and start only from one at a time
-// and, as they end the test when something is wrong, only from the test's own.
+// and, where they end the test when something is wrong, only from the test's own.
+// After Open there is no test: then only those that return errors may be called.
 type ControlPlane struct {
-	tb      testing.TB
+	tb      testing.TB // nil after Open
 	opts    Options
 	dir     *workDir
 	pki     *authority
@@ -62,6 +63,30 @@ type ControlPlane struct {
 	apiserverBinary string
 	etcd            *process
 	apiserver       *process // nil while stopped on purpose
+}
+
+// ErrUnavailable is wrapped by errors that say that this machine, as it is, cannot
+// run a control plane. The message says what to do.
+var ErrUnavailable = errors.New("not possible on this machine")
+
+// Open starts a control plane for a program that is no test. It lives until Close,
+// or until this process ends. ctx bounds the start.
+func Open(ctx context.Context, opts Options) (*ControlPlane, error) {
+	etcd, err := findEtcd()
+	if err != nil {
+		return nil, err
+	}
+	apiserver, err := binaries.Build(ctx, "kube-apiserver", os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	cp := &ControlPlane{opts: opts.withDefaults(), apiserverBinary: apiserver}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := cp.startTimed(ctx, etcd); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the control plane: %w", err), cp.Close())
+	}
+	return cp, nil
 }
 
 // Start starts a control plane that lives until the test ends, and returns when
@@ -78,11 +103,9 @@ func Start(tb testing.TB, opts Options) *ControlPlane {
 	tb.Cleanup(cp.stop)
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	begun := time.Now()
-	if err := cp.start(ctx, etcd); err != nil {
+	if err := cp.startTimed(ctx, etcd); err != nil {
 		tb.Fatalf("starting the control plane: %v", err)
 	}
-	cp.took = time.Since(begun)
 	tb.Logf("control plane at %s ready in %.1f s", cp.config.Host, cp.took.Seconds())
 	return cp
 }
@@ -107,27 +130,50 @@ func (cp *ControlPlane) ReadyAfter() time.Duration { return cp.took }
 // port is free. etcd, and with it every object, stays.
 func (cp *ControlPlane) StopAPIServer() {
 	cp.tb.Helper()
-	if cp.apiserver == nil {
-		cp.tb.Fatal("StopAPIServer: it is stopped already")
-	}
-	if err := cp.apiserver.kill(); err != nil {
+	if err := cp.Halt(); err != nil {
 		cp.tb.Fatal(err)
 	}
+}
+
+// Halt is StopAPIServer with an error in place of a failed test.
+func (cp *ControlPlane) Halt() error {
+	if cp.apiserver == nil {
+		return errors.New("stopping kube-apiserver: it is stopped already")
+	}
+	if err := cp.apiserver.kill(); err != nil {
+		return err
+	}
 	cp.apiserver = nil
+	return nil
 }
 
 // StartAPIServer starts kube-apiserver again after StopAPIServer, at the same
 // address and with the same certificates, and returns when it is ready.
 func (cp *ControlPlane) StartAPIServer() {
 	cp.tb.Helper()
-	if cp.apiserver != nil {
-		cp.tb.Fatal("StartAPIServer: it is running")
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := cp.startAPIServer(ctx); err != nil {
+	if err := cp.Resume(context.Background()); err != nil {
 		cp.tb.Fatal(err)
 	}
+}
+
+// Resume is StartAPIServer with an error in place of a failed test.
+func (cp *ControlPlane) Resume(ctx context.Context) error {
+	if cp.apiserver != nil {
+		return errors.New("starting kube-apiserver: it is running")
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return cp.startAPIServer(ctx)
+}
+
+// Close ends both programs and removes what they have written. An error says so
+// when one of them had ended before.
+func (cp *ControlPlane) Close() error {
+	errs := cp.end()
+	if cp.dir != nil {
+		errs = append(errs, cp.dir.remove())
+	}
+	return errors.Join(errs...)
 }
 
 func (o Options) withDefaults() Options {
@@ -139,6 +185,13 @@ func (o Options) withDefaults() Options {
 	}
 	o.ServiceCIDR = cmp.Or(o.ServiceCIDR, "10.96.0.0/16,fd00:10:96::/112")
 	return o
+}
+
+func (cp *ControlPlane) startTimed(ctx context.Context, etcd string) error {
+	begun := time.Now()
+	err := cp.start(ctx, etcd)
+	cp.took = time.Since(begun)
+	return err
 }
 
 func (cp *ControlPlane) start(ctx context.Context, etcd string) error {
@@ -184,16 +237,8 @@ func (cp *ControlPlane) startAt(ctx context.Context, port uint16) error {
 
 // stop ends what runs, and shows the logs of a failed test.
 func (cp *ControlPlane) stop() {
-	for _, p := range []*process{cp.apiserver, cp.etcd} {
-		if p == nil {
-			continue
-		}
-		if ended, err := p.ended(); ended {
-			cp.tb.Errorf("%s ended before the test did: %v\n%s", p.name, err, p.tail(20))
-		}
-		if err := p.kill(); err != nil {
-			cp.tb.Errorf("%v", err)
-		}
+	for _, err := range cp.end() {
+		cp.tb.Error(err)
 	}
 	if cp.dir == nil {
 		return
@@ -206,4 +251,21 @@ func (cp *ControlPlane) stop() {
 	if err := cp.dir.remove(); err != nil {
 		cp.tb.Errorf("%v", err)
 	}
+}
+
+// end kills what runs, and tells what had ended by itself.
+func (cp *ControlPlane) end() []error {
+	var errs []error
+	for _, p := range []*process{cp.apiserver, cp.etcd} {
+		if p == nil {
+			continue
+		}
+		if ended, err := p.ended(); ended {
+			errs = append(errs, fmt.Errorf("%s ended by itself (%s):\n%s", p.name, fmt.Sprint(err), p.tail(20)))
+		}
+		if err := p.kill(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }

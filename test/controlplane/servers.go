@@ -29,16 +29,23 @@ var errAddressInUse = errors.New("address in use")
 // requireEtcd returns the path of etcd, or ends the test.
 func requireEtcd(tb testing.TB) string {
 	tb.Helper()
-	path, err := exec.LookPath("etcd")
+	path, err := findEtcd()
 	if err == nil {
 		return path
 	}
-	const reason = "etcd is not on PATH: apt-get install --no-install-recommends etcd-server"
 	if os.Getenv("CI") != "" || os.Getenv("FAIRWAY_REQUIRE_ROOT") == "1" {
-		tb.Fatal(reason)
+		tb.Fatal(err)
 	}
-	tb.Skip(reason)
+	tb.Skip(err)
 	return ""
+}
+
+func findEtcd() (string, error) {
+	path, err := exec.LookPath("etcd")
+	if err != nil {
+		return "", fmt.Errorf("%w: etcd is not on PATH: apt-get install --no-install-recommends etcd-server", ErrUnavailable)
+	}
+	return path, nil
 }
 
 // startEtcd starts etcd on Unix sockets in the work folder: no port to be taken

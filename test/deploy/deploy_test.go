@@ -1,5 +1,5 @@
 // Package deploy tests what lies in deploy/: that a real API server takes every manifest as
-// it stands, and that the agent's service account may do what the agent does and no more.
+// it stands, and that the service accounts may do what their programs do and no more.
 package deploy
 
 import (
@@ -20,7 +20,7 @@ import (
 
 const (
 	namespace = "fairway-system"
-	agentUser = "system:serviceaccount:" + namespace + ":fairway-agent"
+	accounts  = "system:serviceaccount:" + namespace + ":fairway-"
 )
 
 func TestRealAPIServerTakesEverything(t *testing.T) {
@@ -43,8 +43,10 @@ func TestRealAPIServerTakesEverything(t *testing.T) {
 			t.Errorf("localAsn for localASN: %v, want a refusal that names it", err)
 		}
 	})
-	for _, r := range agentRequests {
-		t.Run(r.String(), func(t *testing.T) { judgesAsWanted(ctx, t, cp, r) })
+	for who, requests := range map[string][]request{"agent": agentRequests, "controller": controllerRequests} {
+		for _, r := range requests {
+			t.Run(who+" "+r.String(), func(t *testing.T) { judgesAsWanted(ctx, t, cp, accounts+who, r) })
+		}
 	}
 }
 
@@ -62,6 +64,7 @@ func takesExample(ctx context.Context, t *testing.T, cp *controlplane.ControlPla
 type request struct {
 	verb, resource string // resource may be nodes/status and the like
 	group, in      string
+	name           string // of the object, where it counts
 	allowed        bool
 }
 
@@ -74,7 +77,10 @@ func (r request) String() string {
 	if r.in != "" {
 		where = " in " + r.in
 	}
-	return fmt.Sprintf("agent %s %s %s%s", may, r.verb, r.resource, where)
+	if r.name != "" {
+		where += " named " + r.name
+	}
+	return fmt.Sprintf("%s %s %s%s", may, r.verb, r.resource, where)
 }
 
 var agentRequests = slices.Concat(
@@ -98,6 +104,28 @@ var agentRequests = slices.Concat(
 	requests(false, "create patch", "events.k8s.io", "kube-system", "events"),
 )
 
+var controllerRequests = slices.Concat(
+	requests(true, "get list watch", "", "", "nodes"),
+	requests(true, "get list watch", v1alpha1.GroupName, "", "bgpspeakers", "bgppeers", "bgpadvertisements", "bgpnodestates"),
+	requests(true, "get update patch", v1alpha1.GroupName, "", "bgpspeakers/status", "bgppeers/status", "bgpadvertisements/status"),
+	requests(true, "create", "coordination.k8s.io", namespace, "leases"),
+	named("fairway-controller", requests(true, "get update", "coordination.k8s.io", namespace, "leases")),
+
+	requests(false, "create update patch delete deletecollection", v1alpha1.GroupName, "", "bgpspeakers", "bgppeers", "bgpadvertisements"),
+	requests(false, "create update patch delete deletecollection", v1alpha1.GroupName, "", "bgpnodestates", "bgpnodestates/status"),
+	requests(false, "create update patch delete", "", "", "nodes", "nodes/status", "services", "services/status"),
+	requests(false, "get list watch", "", namespace, "secrets", "pods", "configmaps"),
+	requests(false, "get update", "coordination.k8s.io", "kube-system", "leases"),
+	named("another", requests(false, "get update delete", "coordination.k8s.io", namespace, "leases")),
+)
+
+func named(name string, all []request) []request {
+	for i := range all {
+		all[i].name = name
+	}
+	return all
+}
+
 // requests are those of each verb and resource.
 func requests(allowed bool, verbs, group, in string, resources ...string) []request {
 	var all []request
@@ -109,13 +137,13 @@ func requests(allowed bool, verbs, group, in string, resources ...string) []requ
 	return all
 }
 
-func judgesAsWanted(ctx context.Context, t *testing.T, cp *controlplane.ControlPlane, r request) {
+func judgesAsWanted(ctx context.Context, t *testing.T, cp *controlplane.ControlPlane, user string, r request) {
 	resource, subresource, _ := strings.Cut(r.resource, "/")
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User:   agentUser,
+		User:   user,
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Verb: r.verb, Group: r.group, Resource: resource, Subresource: subresource, Namespace: r.in,
+			Verb: r.verb, Group: r.group, Resource: resource, Subresource: subresource, Namespace: r.in, Name: r.name,
 		},
 	}}
 	// Rules reach the authorizer through a watch, a moment after they are stored.

@@ -153,7 +153,7 @@ func TestSource(t *testing.T) {
 	t.Run("says which kind it may not read", func(t *testing.T) {
 		r := startReader(t, configOf(t, cp.KubeconfigForUser("nobody")))
 		r.eventuallyState("error", func(err string, synced bool) bool {
-			return strings.Contains(err, "reading nodes is forbidden") && strings.Contains(err, "rbac.yaml") && !synced
+			return strings.Contains(err, "reading nodes is forbidden") && strings.Contains(err, "deploy/kustomize/base") && !synced
 		})
 	})
 

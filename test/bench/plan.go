@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// planOptions say how large the cluster is, and how often is measured.
+type planOptions struct {
+	nodes, services int
+	samples, starts int
+	root            string // of the project
+	keep            bool
+}
+
+// planResult is what a run of the bench plan has found.
+//
+// The aim speaks of route reflectors; as long as the agent does not form that topology, it is
+// measured with None, which plans as many sessions on this node: those to its two routers.
+type planResult struct {
+	Bench    string `json:"bench"`
+	Topology string `json:"topology"`
+	Nodes    int    `json:"nodes"`
+	Services int    `json:"services"`
+	// EndpointSlices are there and make work for the API server; the agent does not read them.
+	EndpointSlices int `json:"endpointslices"`
+	// FirstPlanSeconds is the time from when /readyz of a starting API server is content until the
+	// speaker holds the first plan of an agent that was waiting for it: the median of FirstPlans.
+	FirstPlanSeconds float64   `json:"first_plan_seconds"`
+	FirstPlans       []float64 `json:"first_plans"`
+	// ReplanP50 and P99 are of the time from when the loop takes up the news of one changed Service
+	// until the speaker holds the new plan.
+	ReplanP50 float64 `json:"replan_ms_p50"`
+	ReplanP99 float64 `json:"replan_ms_p99"`
+	ReplanMax float64 `json:"replan_ms_max"`
+	// RSS is the proportional set size of all processes of the agent, after the last sample.
+	RSS     float64 `json:"rss_mb"`
+	RSSPeak float64 `json:"rss_peak_mb"` // the sum of each process's greatest resident set
+	Samples int     `json:"samples"`
+	// Invalid says why the figures show nothing.
+	Invalid []string `json:"invalid,omitempty"`
+}
+
+func (r *planResult) invalid() []string { return r.Invalid }
+
+func (r *planResult) doubt(format string, args ...any) {
+	r.Invalid = append(r.Invalid, fmt.Sprintf(format, args...))
+}
+
+// plan is the bench of that name.
+func plan(ctx context.Context, args []string, out io.Writer) (result, error) {
+	o := planOptions{root: "."}
+	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.IntVar(&o.nodes, "nodes", 5000, "Nodes of the cluster")
+	flags.IntVar(&o.services, "services", 10000, "Services, and as many EndpointSlices")
+	flags.IntVar(&o.samples, "samples", 400, "changes of one Service to measure, 200 at least for figures that count")
+	flags.IntVar(&o.starts, "starts", 3, "starts of the API server to measure the first plan at")
+	flags.StringVar(&o.root, "root", o.root, "the top of the project")
+	flags.BoolVar(&o.keep, "keep-logs", false, "keep the logs of all processes, and print where they are")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return measurePlan(ctx, o, out)
+}
+
+func (o planOptions) check() error {
+	switch {
+	case o.nodes < 1 || o.nodes > maxNodes:
+		return fmt.Errorf("--nodes: %d; from 1 to %d can be", o.nodes, maxNodes)
+	case o.services < 1 || o.services > maxServices:
+		return fmt.Errorf("--services: %d; from 1 to %d can be", o.services, maxServices)
+	case o.samples < 1 || o.starts < 1:
+		return errors.New("--samples and --starts have to be positive")
+	}
+	return nil
+}
+
+func measurePlan(ctx context.Context, o planOptions, out io.Writer) (result, error) {
+	dir, err := os.MkdirTemp("", "fairway-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder for logs: %w", err)
+	}
+	said := &narrator{out: out, began: time.Now()}
+	s, err := raise(ctx, dir, o.root, said)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.measurePlan(ctx, o)
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, s.lab.Logs(20))
+	}
+	err = errors.Join(err, s.close())
+	if o.keep {
+		said.say("logs are in %s", dir)
+		return found, err
+	}
+	return found, errors.Join(err, os.RemoveAll(dir))
+}
+
+func (s *site) measurePlan(ctx context.Context, o planOptions) (*planResult, error) {
+	r := &planResult{Bench: "plan", Topology: "None", Nodes: o.nodes, Services: o.services, EndpointSlices: o.services}
+	if err := s.populate(ctx, o.nodes, o.services); err != nil {
+		return nil, err
+	}
+	want, err := s.prefixes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for len(r.FirstPlans) < o.starts {
+		if err := s.firstPlan(ctx, r, want); err != nil {
+			return nil, err
+		}
+	}
+	r.FirstPlanSeconds = percentile(r.FirstPlans, 50)
+	if err := s.replans(ctx, r, o); err != nil {
+		return nil, err
+	}
+	if err := s.agent.weigh(r); err != nil {
+		return nil, err
+	}
+	s.said.say("memory: %.0f MB, at the most %.0f MB (aim: under 150 MB)", r.RSS, r.RSSPeak)
+	if err := s.routerHas(ctx, want); err != nil {
+		r.doubt("%v", err)
+	}
+	return r, nil
+}
+
+// replans measures what one changed Service takes.
+func (s *site) replans(ctx context.Context, r *planResult, o planOptions) error {
+	took, err := s.sample(ctx, o.samples, o.services)
+	if err != nil {
+		return err
+	}
+	r.Samples = len(took)
+	if r.Samples < o.samples {
+		r.doubt("%d of %d samples: the rest made more plans than one", r.Samples, o.samples)
+	}
+	if r.Samples == 0 {
+		return nil
+	}
+	r.ReplanP50, r.ReplanP99, r.ReplanMax = percentile(took, 50), percentile(took, 99), slices.Max(took)
+	s.said.say("a changed Service: p50 %.2f ms, p99 %.2f ms, at the most %.2f ms of %d (aim: p99 under 5 ms)",
+		r.ReplanP50, r.ReplanP99, r.ReplanMax, r.Samples)
+	return nil
+}
+
+// percentile returns the smallest value that at least p of a hundred values do not exceed.
+func percentile(values []float64, p int) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[max(0, (len(sorted)*p+99)/100-1)]
+}
+
+// narrator says what is done, and how long after the start.
+type narrator struct {
+	out   io.Writer
+	began time.Time
+}
+
+func (n *narrator) say(format string, args ...any) {
+	fmt.Fprintf(n.out, "%6.1f s  %s\n", time.Since(n.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (s *site) path(parts ...string) string {
+	return filepath.Join(append([]string{s.root}, parts...)...)
+}

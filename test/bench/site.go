@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/fairway-bgp/fairway/test/controlplane"
+	"github.com/fairway-bgp/fairway/test/lab"
+)
+
+const (
+	nodeName = "node-0"
+	podIPv4  = "10.128.0.0/24" // node-0's
+	podIPv6  = "fd00:10:244::/64"
+	// patience is how long a thing may take that is merely waited for.
+	patience = time.Minute
+)
+
+// site is one node with two links to an FRR router and one to the host of the control plane.
+//
+//	router .0 ===(192.0.2.0/31, 2001:db8:a::/127)=== .1 node .1 ---(198.18.0.0/30)--- .2 api
+//	       .0 ===(198.51.100.0/31, 2001:db8:b::/127)=== .1
+//
+// The other nodes of the cluster are objects in the API server and nothing more.
+type site struct {
+	root    string
+	said    *narrator
+	lab     *lab.Lab
+	router  *lab.FRR
+	node    *lab.Node
+	cp      *controlplane.ControlPlane
+	web     *http.Client // reaches the node's loopback
+	binary  string
+	account string // kubeconfig of the agent
+	agent   *agent
+	runs    int
+}
+
+// sessions are the router's neighbours: the node, once by each link.
+var sessions = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")}
+
+const routerConfig = `router bgp 65001
+ bgp router-id 192.0.2.0
+ no bgp ebgp-requires-policy
+ neighbor 192.0.2.1 remote-as 64512
+ neighbor 192.0.2.1 timers 3 9
+ neighbor 198.51.100.1 remote-as 64512
+ neighbor 198.51.100.1 timers 3 9
+ address-family ipv6 unicast
+  neighbor 192.0.2.1 activate
+  neighbor 198.51.100.1 activate
+ exit-address-family
+`
+
+const configuration = `
+apiVersion: bgp.fairway.dev/v1alpha1
+kind: BGPSpeaker
+metadata: {name: default}
+spec:
+  localASN: 64512
+  topology: {type: None}
+  cluster:
+    podCIDRs: [10.128.0.0/9, "fd00:10:244::/48"]
+---
+apiVersion: bgp.fairway.dev/v1alpha1
+kind: BGPPeer
+metadata: {name: tor-a}
+spec: {address: 192.0.2.0, asn: 65001, timers: {connectRetrySeconds: 1}}
+---
+apiVersion: bgp.fairway.dev/v1alpha1
+kind: BGPPeer
+metadata: {name: tor-b}
+spec: {address: 198.51.100.0, asn: 65001, timers: {connectRetrySeconds: 1}}
+---
+apiVersion: bgp.fairway.dev/v1alpha1
+kind: BGPAdvertisement
+metadata: {name: default}
+spec:
+  podCIDRs: {}
+  services:
+    addressTypes: [ClusterIP]
+`
+
+// raise builds the agent, the network and the control plane, with the CRDs and the agent's
+// rights and no agent yet.
+func raise(ctx context.Context, dir, root string, said *narrator) (_ *site, err error) {
+	s := &site{root: root, said: said}
+	if s.binary, err = lab.Build(ctx); err != nil {
+		return nil, err
+	}
+	if s.lab, err = lab.Start(ctx, lab.Options{Dir: dir}); err != nil {
+		return nil, err
+	}
+	if err := s.furnish(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	said.say("one node, one router with two links to it, and kube-apiserver (ready in %.1f s)", s.cp.ReadyAfter().Seconds())
+	return s, nil
+}
+
+func (s *site) furnish(ctx context.Context) error {
+	s.node = s.lab.Node("node")
+	s.router = s.lab.FRR("router", routerConfig)
+	s.lab.Link(s.router, s.node, "192.0.2.0/31", "2001:db8:a::/127")
+	s.lab.Link(s.router, s.node, "198.51.100.0/31", "2001:db8:b::/127")
+	api := s.lab.Host("api")
+	s.lab.Link(s.node, api, "198.18.0.0/30")
+	if err := s.lab.Up(ctx); err != nil {
+		return err
+	}
+	var err error
+	s.cp, err = controlplane.Open(ctx, controlplane.Options{
+		ListenAddress: api.IPv4(),
+		Exec: func(name string, args ...string) *exec.Cmd {
+			return exec.Command("nsenter", append([]string{"--net=" + api.NetNS(), name}, args...)...)
+		},
+		Dial: api.Dial,
+	})
+	if err != nil {
+		return err
+	}
+	s.web = &http.Client{Transport: &http.Transport{DialContext: s.node.Dial}, Timeout: 10 * time.Second}
+	return s.configure(ctx)
+}
+
+// configure applies what an administrator would, and makes the agent's kubeconfig.
+func (s *site) configure(ctx context.Context) error {
+	if err := s.cp.ApplyCRDs(ctx, s.path("deploy", "crds")); err != nil {
+		return err
+	}
+	for _, file := range []string{"namespace.yaml", "rbac.yaml"} {
+		manifest, err := os.ReadFile(s.path("deploy", "kustomize", "base", file))
+		if err != nil {
+			return fmt.Errorf("reading the agent's rights (run this at the top of the project): %w", err)
+		}
+		if err := s.cp.Apply(ctx, manifest); err != nil {
+			return err
+		}
+	}
+	if err := s.cp.Apply(ctx, []byte(configuration)); err != nil {
+		return err
+	}
+	var err error
+	s.account, err = s.cp.TokenKubeconfig(ctx, "fairway-system", "fairway-agent")
+	return err
+}
+
+func (s *site) close() error {
+	err := s.lab.Close()
+	if s.cp != nil {
+		err = errors.Join(s.cp.Close(), err)
+	}
+	return err
+}
+
+// startAPIServer starts it after a Halt, and returns when it first said that it is ready.
+func (s *site) startAPIServer(ctx context.Context) (answered time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	client, err := rest.HTTPClientFor(s.cp.RESTConfig())
+	if err != nil {
+		return time.Time{}, err
+	}
+	resumed := make(chan error, 1)
+	go func() { resumed <- s.cp.Resume(ctx) }()
+	asked := lab.Until(ctx, func() error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.cp.Address().String()+"/readyz", nil)
+		if err != nil {
+			return lab.Never(err)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		answered = time.Now()
+		if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusOK {
+			return fmt.Errorf("/readyz answers %s", response.Status)
+		}
+		return nil
+	})
+	return answered, errors.Join(asked, <-resumed)
+}
+
+// routerCounts reports an error unless the router has got that many prefixes of each family by
+// each session.
+func (s *site) routerCounts(ctx context.Context, want prefixes) error {
+	for family, prefixes := range want {
+		var summary struct {
+			Peers map[string]struct {
+				State  string `json:"state"`
+				PfxRcd int    `json:"pfxRcd"`
+			} `json:"peers"`
+		}
+		if err := s.router.JSON(ctx, &summary, "show bgp "+family+" unicast summary json"); err != nil {
+			return err
+		}
+		for _, addr := range sessions {
+			if got := summary.Peers[addr.String()]; got.State != "Established" || got.PfxRcd != len(prefixes) {
+				return fmt.Errorf("the session of the router with %s is %s and has brought %d prefixes of %s, want %d", addr, got.State, got.PfxRcd, family, len(prefixes))
+			}
+		}
+	}
+	return nil
+}
+
+// routerHas reports an error unless the router has exactly these prefixes, each by both sessions.
+func (s *site) routerHas(ctx context.Context, want prefixes) error {
+	if err := s.eventually(ctx, func() error { return s.routerCounts(ctx, want) }); err != nil {
+		return err
+	}
+	for family, prefixes := range want {
+		var table struct {
+			Routes map[string][]struct{} `json:"routes"`
+		}
+		if err := s.router.JSON(ctx, &table, "show bgp "+family+" unicast json"); err != nil {
+			return err
+		}
+		var wrong []string
+		for prefix := range prefixes {
+			if paths := len(table.Routes[prefix.String()]); paths != len(sessions) {
+				wrong = append(wrong, fmt.Sprintf("%s has %d paths", prefix, paths))
+			}
+		}
+		if extra := len(table.Routes) - len(prefixes); len(wrong) > 0 || extra != 0 {
+			return fmt.Errorf("the router has %d prefixes of %s too many, and %d wrong ones: %s", extra, family, len(wrong), strings.Join(wrong[:min(5, len(wrong))], ", "))
+		}
+	}
+	return nil
+}
+
+func (s *site) eventually(ctx context.Context, check func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return lab.Until(ctx, check)
+}

@@ -1,0 +1,298 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const (
+	liveNode = `
+apiVersion: v1
+kind: Node
+metadata: {name: node-1, labels: {rack: a}}
+spec: {podCIDRs: [10.244.1.0/24, "fd00:10:244:1::/64"]}
+status: {addresses: [{type: InternalIP, address: 192.0.2.11}, {type: InternalIP, address: "2001:db8::11"}]}
+`
+	liveOtherNode = `
+apiVersion: v1
+kind: Node
+metadata: {name: node-2}
+spec: {podCIDRs: [10.244.2.0/24]}
+status: {addresses: [{type: InternalIP, address: 192.0.2.12}]}
+`
+	ourPath  = "path 64512"
+	corePath = "path Local local-pref 100"
+)
+
+func fairwayObject(kind, name, labels, spec string) string {
+	return fmt.Sprintf("apiVersion: bgp.fairway.dev/v1alpha1\nkind: %s\nmetadata: {name: %s, labels: {%s}}\nspec: {%s}\n", kind, name, labels, spec)
+}
+
+// liveSpeaker is a BGPSpeaker that has no mesh unless more says otherwise.
+func liveSpeaker(more ...string) string {
+	spec := []string{"localASN: 64512", "cluster: {podCIDRs: [10.244.0.0/16]}", "topology: {type: None}"}
+	return fairwayObject("BGPSpeaker", "default", "", override(spec, more))
+}
+
+// livePeer is the BGPPeer of a session.
+func livePeer(session string, more ...string) string {
+	name, address, _ := strings.Cut(session, "/")
+	asn := map[string]string{tor: "65001", core: "64512", third: "65003"}[session]
+	spec := []string{"address: " + address, "asn: " + asn, "timers: {holdTimeSeconds: 9, connectRetrySeconds: 1}"}
+	return fairwayObject("BGPPeer", name, "role: "+name, override(spec, more))
+}
+
+func liveAdvertisement(more ...string) string {
+	return fairwayObject("BGPAdvertisement", "default", "", override([]string{"podCIDRs: {}", "services: {addressTypes: [ClusterIP]}"}, more))
+}
+
+// override replaces fields, written as "field: value", by those of the same name, and adds
+// the others.
+func override(spec, more []string) string {
+	for _, field := range more {
+		name, _, _ := strings.Cut(field, ":")
+		replaced := false
+		for i, old := range spec {
+			if strings.HasPrefix(old, name+":") {
+				spec[i], replaced = field, true
+			}
+		}
+		if !replaced {
+			spec = append(spec, field)
+		}
+	}
+	return strings.Join(spec, ", ")
+}
+
+func liveService(name, address, labels string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: default, labels: {%s}}\nspec: {clusterIP: %s, clusterIPs: [%s]}\n", name, labels, address, address)
+}
+
+func liveSecret(data string) string {
+	return "apiVersion: v1\nkind: Secret\nmetadata: {name: third}\nstringData: {" + data + "}\n"
+}
+
+// TestLiveChangesResetNothingButWhatTheySay makes every kind of change while sessions are up.
+// The routers' own count of sessions and their uptime tell which were reset.
+func TestLiveChangesResetNothingButWhatTheySay(t *testing.T) {
+	l := newLiveRig(t)
+	l.put("node.yaml", liveNode, "speaker.yaml", liveSpeaker(), "advertisement.yaml", liveAdvertisement(),
+		"tor.yaml", livePeer(tor), "core.yaml", livePeer(core))()
+	l.n.start("--source=dir:"+l.dir, "--node-name=node-1", "--state-dir="+l.n.Dir()+"/state")
+	l.step(step{what: "the start", do: func() {}, ups: []string{tor, core}, seen: func() error {
+		return errors.Join(l.hears(tor, pods, ourPath), l.hears(core, pods, corePath), l.kernel(away+" via 192.0.2.1 metric 2048"))
+	}})
+	l.services()
+	l.attributes()
+	l.selectors()
+	l.imports()
+	l.thirdPeer()
+	l.kernelRoutes()
+	l.nodesAndMesh()
+	l.mistakes()
+	l.resets()
+	l.step(step{what: "the third peer goes", do: l.put("third.yaml", ""), seen: l.settled, down: []string{third}})
+	l.step(step{what: "another number for the node", resets: []string{tor, core}, ups: []string{tor}, down: []string{core},
+		do:   l.put("speaker.yaml", liveSpeaker("localASN: 64513")),
+		seen: func() error { return l.hears(tor, pods, "path 64513") },
+	})
+	for session, now := range l.last {
+		t.Logf("%s came up %d times", session, now.ups)
+	}
+}
+
+func (l *liveRig) services() {
+	const web = "10.96.0.80/32"
+	l.step(step{what: "a Service comes",
+		do:   l.put("web.yaml", liveService("web", "10.96.0.80", "")),
+		seen: func() error { return errors.Join(l.hears(tor, web, ourPath), l.hears(core, web, corePath)) }})
+	l.step(step{what: "a Service gets another address",
+		do:   l.put("web.yaml", liveService("web", "10.96.0.81", "")),
+		seen: func() error { return errors.Join(l.hears(tor, web, ""), l.hears(tor, "10.96.0.81/32", ourPath)) }})
+	l.step(step{what: "a Service goes",
+		do: l.put("web.yaml", ""), seen: func() error { return l.hears(tor, "10.96.0.81/32", "") }})
+}
+
+func (l *liveRig) attributes() {
+	for _, tt := range []struct{ attributes, tor, core string }{
+		{`communities: ["65000:1"]`, ourPath + " communities 65000:1", corePath + " communities 65000:1"},
+		{`communities: ["65000:2", "65000:1:2"]`, ourPath + " communities 65000:2 65000:1:2", corePath + " communities 65000:2 65000:1:2"},
+		{"med: 50", ourPath + " med 50", corePath + " med 50"},
+		{"med: 60", ourPath + " med 60", corePath + " med 60"},
+		{"asPathPrepend: 2", ourPath + " 64512 64512", corePath},
+		{"localPref: 200", ourPath, "path Local local-pref 200"},
+		{"med: 50", ourPath + " med 50", corePath + " med 50"},
+	} {
+		l.step(step{what: "attributes " + tt.attributes,
+			do:   l.put("advertisement.yaml", liveAdvertisement("attributes: {"+tt.attributes+"}")),
+			seen: func() error { return errors.Join(l.hears(tor, pods, tt.tor), l.hears(core, pods, tt.core)) }})
+	}
+	second := func(precedence string) string {
+		return fairwayObject("BGPAdvertisement", "second", "", "podCIDRs: {}, attributes: {med: 7}, precedence: "+precedence)
+	}
+	torHears := func(want string) func() error { return func() error { return l.hears(tor, pods, want) } }
+	l.step(step{what: "a second advertisement of the same, before the first", do: l.put("second.yaml", second("1")), seen: torHears(ourPath + " med 7")})
+	l.step(step{what: "its precedence changes", do: l.put("second.yaml", second("-1")), seen: torHears(ourPath + " med 50")})
+	l.step(step{what: "the first one goes", do: l.put("advertisement.yaml", ""), seen: torHears(ourPath + " med 7")})
+	l.step(step{what: "both are gone", do: l.put("second.yaml", ""), seen: torHears("")})
+	l.step(step{what: "the first one is back", do: l.put("advertisement.yaml", liveAdvertisement()), seen: torHears(ourPath)})
+}
+
+func (l *liveRig) selectors() {
+	heard := func(torHears, coreHears string) func() error {
+		return func() error { return errors.Join(l.hears(tor, pods, torHears), l.hears(core, pods, coreHears)) }
+	}
+	l.step(step{what: "an advertisement selects peers", seen: heard(ourPath, ""),
+		do: l.put("advertisement.yaml", liveAdvertisement("to: {peerSelector: {matchLabels: {role: tor}}}"))})
+	l.step(step{what: "labels of two peers change", seen: heard("", corePath), do: l.put(
+		"tor.yaml", strings.Replace(livePeer(tor), "role: tor", "role: none", 1),
+		"core.yaml", strings.Replace(livePeer(core), "role: core", "role: tor", 1))})
+	l.step(step{what: "labels and selector are as before", seen: heard(ourPath, corePath), do: l.put(
+		"tor.yaml", livePeer(tor), "core.yaml", livePeer(core), "advertisement.yaml", liveAdvertisement())})
+	l.step(step{what: "an advertisement selects other nodes", seen: heard("", ""),
+		do: l.put("advertisement.yaml", liveAdvertisement("nodeSelector: {matchLabels: {rack: b}}"))})
+	l.step(step{what: "the Node's labels change", seen: heard(ourPath, corePath),
+		do: l.put("node.yaml", strings.Replace(liveNode, "rack: a", "rack: b", 1))})
+	l.step(step{what: "all nodes again", do: l.put("node.yaml", liveNode, "advertisement.yaml", liveAdvertisement("services: {addressTypes: [ClusterIP], selector: {matchLabels: {app: web}}}"),
+		"web.yaml", liveService("web", "10.96.0.80", "app: web"), "db.yaml", liveService("db", "10.96.0.81", "app: db")),
+		seen: func() error {
+			return errors.Join(l.hears(tor, "10.96.0.80/32", ourPath), l.hears(tor, "10.96.0.81/32", ""))
+		}})
+	l.step(step{what: "labels of a Service change", do: l.put("db.yaml", liveService("db", "10.96.0.81", "app: web")),
+		seen: func() error { return l.hears(tor, "10.96.0.81/32", ourPath) }})
+	l.step(step{what: "all Services again, and none", do: l.put("advertisement.yaml", liveAdvertisement(), "web.yaml", "", "db.yaml", ""),
+		seen: func() error { return l.hears(tor, "10.96.0.80/32", "") }})
+}
+
+func (l *liveRig) imports() {
+	route := func(prefix string) string { return prefix + " via 192.0.2.1 metric 2048" }
+	for _, tt := range []struct {
+		allow string
+		want  []string
+	}{
+		{"[{prefix: 172.31.0.0/16}]", []string{route(other)}},
+		{"[{prefix: 172.31.0.0/16}, {prefix: 10.0.0.0/8, maxLength: 24}]", []string{route(away), route(more), route(other)}},
+		{"[]", nil},
+	} {
+		l.step(step{what: "import rules " + tt.allow,
+			do: l.put("tor.yaml", livePeer(tor, "import: {allow: "+tt.allow+"}")), seen: func() error { return l.kernel(tt.want...) }})
+	}
+	l.step(step{what: "the default import rules", do: l.put("tor.yaml", livePeer(tor)), seen: func() error { return l.kernel(route(away)) }})
+	l.step(step{what: "other pod CIDRs of the cluster", do: l.put("speaker.yaml", liveSpeaker("cluster: {podCIDRs: [10.245.0.0/16]}")),
+		seen: func() error { return l.kernel(route(more)) }})
+	l.step(step{what: "Service CIDRs of the cluster", do: l.put("speaker.yaml", liveSpeaker("cluster: {podCIDRs: [10.244.0.0/15], serviceCIDRs: [10.244.0.0/16]}")),
+		seen: func() error { return l.kernel(route(more)) }})
+	l.step(step{what: "the pod CIDRs of the Nodes", do: l.put("speaker.yaml", liveSpeaker("cluster: {}")), seen: func() error { return l.kernel() }})
+	l.step(step{what: "another Node has one of them", do: l.put("other.yaml", strings.Replace(liveOtherNode, "10.244.2.0", "10.244.100.0", 1)),
+		seen: func() error { return l.kernel(route(away)) }})
+	l.step(step{what: "the other Node goes", do: l.put("other.yaml", ""), seen: func() error { return l.kernel() }})
+	l.step(step{what: "the cluster's own again", do: l.put("speaker.yaml", liveSpeaker()), seen: func() error { return l.kernel(route(away)) }})
+}
+
+func (l *liveRig) thirdPeer() {
+	l.step(step{what: "a third peer comes", ups: []string{third}, do: l.put("third.yaml", livePeer(third)),
+		seen: func() error {
+			return errors.Join(l.hears(third, pods, ourPath), l.hears(third, sixes, ourPath),
+				l.kernel(away+" metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.3"))
+		}})
+	l.step(step{what: "what the third may tell changes", do: l.put("third.yaml", livePeer(third, "import: {allow: []}")),
+		seen: func() error { return l.kernel(away + " via 192.0.2.1 metric 2048") }})
+	l.step(step{what: "the third does not select the node", down: []string{third},
+		do: l.put("third.yaml", livePeer(third, "nodeSelector: {matchLabels: {rack: b}}"))})
+	l.step(step{what: "the third selects the node again", ups: []string{third}, do: l.put("third.yaml", livePeer(third))})
+	l.step(step{what: "timers and multihop of the third change, and of the speaker what counts from the next start", seen: l.settled, do: l.put(
+		"third.yaml", livePeer(third, "timers: {holdTimeSeconds: 6, connectRetrySeconds: 2}", "ebgpMultihopTTL: 3"),
+		"speaker.yaml", liveSpeaker("gracefulRestart: {deferralSeconds: 20, staleSweepSeconds: 60}"))})
+	if hold := l.last[third].hold; hold != 9000 {
+		l.t.Errorf("the hold time in use has become %d ms", hold)
+	}
+	l.step(step{what: "the third goes", down: []string{third}, do: l.put("third.yaml", "")})
+	l.step(step{what: "the third comes again, with its new timers", ups: []string{third},
+		do: l.put("third.yaml", livePeer(third, "timers: {holdTimeSeconds: 6, connectRetrySeconds: 1}"))})
+	if hold := l.last[third].hold; hold != 6000 {
+		l.t.Errorf("the hold time in use is %d ms", hold)
+	}
+}
+
+func (l *liveRig) kernelRoutes() {
+	for kernel, want := range map[string]string{
+		"table: 100":  away + " table 100 metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.3",
+		"metric: 512": away + " metric 512 nexthop via 192.0.2.1 nexthop via 192.0.2.3",
+		"maxPaths: 1": away + " via 192.0.2.1 metric 2048",
+	} {
+		l.step(step{what: "kernel " + kernel, do: l.put("speaker.yaml", liveSpeaker("kernel: {"+kernel+"}")),
+			seen: func() error { return l.kernel(want) }})
+	}
+	l.step(step{what: "a protected prefix", do: l.put("speaker.yaml", liveSpeaker("kernel: {protectedPrefixes: ["+away+"]}")),
+		seen: func() error { return l.kernel() }})
+	l.step(step{what: "the kernel as before", do: l.put("speaker.yaml", liveSpeaker()),
+		seen: func() error { return l.kernel(away + " metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.3") }})
+}
+
+func (l *liveRig) nodesAndMesh() {
+	l.step(step{what: "another Node comes, without a mesh", do: l.put("other.yaml", liveOtherNode), seen: l.settled})
+	l.step(step{what: "a full mesh", ups: []string{mesh}, do: l.put("speaker.yaml", liveSpeaker("topology: {type: FullMesh}")),
+		seen: func() error { return l.hears(mesh, pods, corePath) }})
+	l.step(step{what: "the mesh hears of Services", do: l.put("advertisement.yaml", liveAdvertisement("to: {mesh: true}"), "web.yaml", liveService("web", "10.96.0.80", "")),
+		seen: func() error {
+			return errors.Join(l.hears(mesh, "10.96.0.80/32", corePath), l.hears(tor, "10.96.0.80/32", ourPath))
+		}})
+	l.step(step{what: "one more Node comes, which is away", do: l.put("absent.yaml", strings.NewReplacer("node-2", "node-3", "10.244.2.0", "10.244.3.0", "2.12", "2.13").Replace(liveOtherNode)), seen: l.settled})
+	l.step(step{what: "it goes", do: l.put("absent.yaml", ""), seen: l.settled})
+	l.step(step{what: "the node of the mesh goes", down: []string{mesh}, do: l.put("other.yaml", "")})
+	l.step(step{what: "and comes back", ups: []string{mesh}, do: l.put("other.yaml", liveOtherNode)})
+	l.step(step{what: "no mesh", down: []string{mesh}, do: l.put("speaker.yaml", liveSpeaker(), "advertisement.yaml", liveAdvertisement(), "other.yaml", "", "web.yaml", "")})
+}
+
+// mistakes are edits to what cannot work. The last good form has to stay at work.
+func (l *liveRig) mistakes() {
+	const stays = "the last valid form stays at work"
+	before := func() error {
+		return errors.Join(l.hears(tor, pods, ourPath), l.hears(core, pods, corePath),
+			l.kernel(away+" metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.3"))
+	}
+	for _, tt := range []struct{ file, good, bad, object, reason string }{
+		{"tor.yaml", livePeer(tor), livePeer(tor, "timers: {holdTimeSeconds: 1}"), "BGPPeer_tor", "reason: Invalid"},
+		{"core.yaml", livePeer(core), livePeer(core, "address: 192.0.2.300"), "BGPPeer_core", "reason: Invalid"},
+		{"advertisement.yaml", liveAdvertisement(), liveAdvertisement("attributes: {communities: [nonsense]}"), "BGPAdvertisement_default", "reason: Invalid"},
+		{"speaker.yaml", liveSpeaker(), liveSpeaker("localASN: 0"), "BGPSpeaker_default", "reason: Invalid"},
+	} {
+		l.step(step{what: "a mistake in " + tt.file, do: l.put(tt.file, tt.bad), seen: func() error { return l.says(tt.object, tt.reason, stays) }})
+		l.step(step{what: "which is mended", do: l.put(tt.file, tt.good), seen: func() error {
+			return errors.Join(l.says(tt.object, "reason: Accepted"), before())
+		}})
+	}
+	l.step(step{what: "a second speaker, and a second peer at the tor's address", seen: func() error {
+		return errors.Join(l.says("BGPSpeaker_zz", "reason: Conflicted"), l.says("BGPPeer_zz", "reason: Conflicted"), before())
+	}, do: l.put("zz.yaml", fairwayObject("BGPSpeaker", "zz", "", "localASN: 65000")+"---\n"+fairwayObject("BGPPeer", "zz", "", "address: 192.0.2.1, asn: 65009"))})
+	l.step(step{what: "both go", do: l.put("zz.yaml", ""), seen: before})
+}
+
+// resets are the changes that cost a session, each that one alone.
+func (l *liveRig) resets() {
+	l.step(step{what: "the third gets a password", resets: []string{third}, down: []string{third}, do: l.put(
+		"secret.yaml", liveSecret("password: one"), "third.yaml", livePeer(third, "passwordSecretRef: {name: third}"))})
+	l.step(step{what: "its router too", ups: []string{third}, do: l.thirdHas("password one")})
+	l.step(step{what: "the Secret is spoilt", do: l.put("secret.yaml", liveSecret("passwort: two")),
+		seen: func() error { return l.says("BGPPeer_third", "PasswordUnavailable", "stays with the last password") }})
+	l.step(step{what: "the Secret rotates", resets: []string{third}, down: []string{third}, do: l.put("secret.yaml", liveSecret("password: two"))})
+	l.step(step{what: "and on the router", ups: []string{third}, do: l.thirdHas("password two")})
+	l.step(step{what: "the third gets one family", resets: []string{third}, ups: []string{third},
+		do:   l.put("third.yaml", livePeer(third, "passwordSecretRef: {name: third}", "families: [IPv4Unicast]")),
+		seen: func() error { return errors.Join(l.hears(third, pods, ourPath), l.hears(third, sixes, "")) }})
+	l.step(step{what: "another number is expected of the third", resets: []string{third}, down: []string{third},
+		do: l.put("third.yaml", livePeer(third, "passwordSecretRef: {name: third}", "families: [IPv4Unicast]", "asn: 65004"))})
+	l.step(step{what: "the third is as it was", resets: []string{third}, ups: []string{third},
+		do: l.put("third.yaml", livePeer(third, "passwordSecretRef: {name: third}"))})
+}
+
+func (l *liveRig) thirdHas(line string) func() {
+	return func() {
+		l.t.Helper()
+		if err := l.routers[third].Configure(l.t.Context(), "router bgp 65003\n neighbor 192.0.2.11 "+line+"\n"); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
