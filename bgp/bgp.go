@@ -225,6 +225,15 @@ type Desired struct {
 	Config         *Config // nil: no speaker runs
 	Peers          []Peer
 	Advertisements map[netip.Prefix]*Audience // what we originate
+	// Changes tells how Advertisements came to be; nil: not known. It says nothing that
+	// Advertisements do not, and saves looking at all of them.
+	Changes *Changes
+}
+
+// Changes are the prefixes whose audience may differ from an earlier one; all others have the same.
+type Changes struct {
+	From     map[netip.Prefix]*Audience // the earlier Advertisements: this very map
+	Prefixes map[netip.Prefix]bool
 }
 
 // Path is one way to a prefix, as a peer told it.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/controller/report"
@@ -152,14 +153,15 @@ func (l *Loop) readHost() {
 
 func (l *Loop) noSuchNode() error {
 	names := slices.Sorted(maps.Keys(l.snap.Nodes))
-	found := "there are no Nodes"
+	found := "" // a source that is asked for nothing else knows of no others
 	if len(names) > 0 {
-		found = "there are " + strings.Join(names[:min(len(names), 5)], ", ")
+		found = " (there are " + strings.Join(names[:min(len(names), 5)], ", ")
 		if len(names) > 5 {
 			found += fmt.Sprintf(" and %d more", len(names)-5)
 		}
+		found += ")"
 	}
-	return fmt.Errorf("the Node %q does not exist (%s): set --node-name to the name of this machine's Node", l.Node, found)
+	return fmt.Errorf("the Node %q does not exist%s: set --node-name to the name of this machine's Node", l.Node, found)
 }
 
 // backOff sets when to try again after an Apply that failed in part.
@@ -242,6 +244,7 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 	r.Complete = l.complete
 	r.Speaker = l.speakerReport()
 	r.Sessions = l.sessionReports(sessions)
+	r.Advertisements = l.advertised(sessions)
 	r.Problems = l.prefixProblems()
 	for _, refusal := range l.plan.Refusals {
 		r.Problems = append(r.Problems, report.Problem{
@@ -301,6 +304,23 @@ func (l *Loop) prefixProblems() []report.Problem {
 		if errors.As(err, &prefix) {
 			out = append(out, report.Problem{Kind: "Prefix", Name: prefix.Prefix.String(), Reason: plan.ReasonNotAdvertised, Message: prefix.Error()})
 		}
+	}
+	return out
+}
+
+// advertised tells what became of each advertisement, as far as sessions are up.
+func (l *Loop) advertised(sessions []bgp.Session) []report.Advertised {
+	up := map[string]bool{}
+	for _, s := range sessions {
+		up[s.Peer] = s.State == bgp.Established
+	}
+	var out []report.Advertised
+	for _, said := range l.plan.Said(func(peer string) bool { return up[peer] }) {
+		row := report.Advertised{Name: said.Advertisement, Source: v1alpha1.AdvertisedFromServices, Advertised: said.Advertised, Down: said.Down}
+		if said.Pods {
+			row.Source = v1alpha1.AdvertisedFromPodCIDRs
+		}
+		out = append(out, row)
 	}
 	return out
 }

@@ -200,8 +200,8 @@ type BGPPeerSpec struct {
 
 	// ebgpMultihopTTL is the time to live of packets to an external router that is
 	// not on a shared link, 2 to 255. Absent: 1, the router is on-link. At most
-	// one of ebgpMultihopTTL and ttlSecurityHops may be set. Changing it resets no
-	// session.
+	// one of ebgpMultihopTTL and ttlSecurityHops may be set. A change takes effect
+	// when a session next comes up and resets none.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=2

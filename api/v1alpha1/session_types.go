@@ -104,7 +104,8 @@ type PeerTimers struct {
 type PeerGracefulRestart struct {
 	// enabled says whether graceful restart is offered to this router (RFC 4724,
 	// section 3), default true. It can switch off what the BGPSpeaker has switched
-	// on, not the other way round. Changing it resets the sessions.
+	// on, not the other way round. Changing it resets the sessions, unless the
+	// BGPSpeaker has switched it off.
 	//
 	// +optional
 	// +kubebuilder:default=true

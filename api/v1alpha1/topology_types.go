@@ -99,7 +99,8 @@ type Topology struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.enabled) || self.enabled || !has(self.longLivedStaleSeconds) || self.longLivedStaleSeconds == 0",fieldPath=".longLivedStaleSeconds",message="longLivedStaleSeconds needs gracefulRestart.enabled (RFC 9494, section 3.1): write enabled: true, or longLivedStaleSeconds: 0"
 type SpeakerGracefulRestart struct {
 	// enabled says whether graceful restart is offered to peers (RFC 4724, section
-	// 3), default true. Changing it resets all sessions of the speaker.
+	// 3), default true. Changing it resets all sessions of the speaker but those
+	// with a BGPPeer that switches it off.
 	//
 	// +optional
 	// +kubebuilder:default=true
@@ -107,7 +108,7 @@ type SpeakerGracefulRestart struct {
 
 	// restartTimeSeconds is how long, in seconds, peers are asked to keep our
 	// routes while we restart (RFC 4724, section 3), 1 to 4095, default 120.
-	// Changing it resets all sessions of the speaker.
+	// Changing it resets the sessions in which graceful restart is offered.
 	//
 	// +optional
 	// +kubebuilder:default=120

@@ -24,7 +24,7 @@ type held struct {
 	policy     policy
 	request    *api.SetPoliciesRequest // the policy as GoBGP has it
 	peers      map[netip.Addr]heldPeer
-	waiting    map[netip.Addr]bgp.Peer // new timers that wait for the end of a session
+	waiting    map[netip.Addr]bgp.Peer // peers as wanted, whose changes wait for the end of a session
 	paths      map[netip.Prefix]int    // class of each prefix of ours
 }
 
@@ -276,7 +276,7 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	if known && !old.unsettled && proto.Equal(old.conf, conf) {
 		return nil
 	}
-	if known && !old.unsettled && onlyTimersDiffer(old.conf, conf) && s.sessions.get(p.Address).established {
+	if known && !old.unsettled && canWait(old.conf, conf) && s.sessions.get(p.Address).established {
 		s.held.waiting[p.Address] = p
 		return nil
 	}
@@ -303,13 +303,15 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	return nil
 }
 
-// onlyTimersDiffer reports whether nothing changed that matters to a session that is up.
+// canWait reports whether nothing changed that matters to a session that is up.
 //
-// GoBGP's UpdatePeer would apply timers without a reset, but forget on the way that the peer
-// offered graceful restart: its routes would be dropped, not kept, when it restarts.
-func onlyTimersDiffer(a, b *api.Peer) bool {
+// GoBGP's UpdatePeer would apply timers and the time to live without a reset, but forget on
+// the way that the peer offered graceful restart: its routes would be dropped, not kept, when
+// it restarts.
+func canWait(a, b *api.Peer) bool {
 	a, b = proto.CloneOf(a), proto.CloneOf(b)
 	a.Timers, b.Timers = nil, nil
+	a.EbgpMultihop, b.EbgpMultihop = nil, nil
 	return proto.Equal(a, b)
 }
 
@@ -319,7 +321,7 @@ func (s *Speaker) applyWaiting(ctx context.Context) {
 	defer s.applyMu.Unlock()
 	for _, addr := range sortedAddrs(s.held.waiting) {
 		if err := s.applyPeer(ctx, s.held.waiting[addr]); err != nil {
-			s.opts.Log.Error("new timers of a peer could not be applied", "error", err)
+			s.opts.Log.Error("what waited for the end of a session could not be applied", "error", err)
 		}
 	}
 }

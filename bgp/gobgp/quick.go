@@ -3,6 +3,7 @@ package gobgp
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -33,12 +34,14 @@ func (s *Speaker) applyQuick(ctx context.Context, want bgp.Desired) (done bool, 
 	if last == nil || want.Config == nil || *want.Config != last.config || !slices.EqualFunc(last.peers, want.Peers, bgp.Peer.Equal) {
 		return false, nil
 	}
-	if reflect.ValueOf(last.advertisements).Pointer() == reflect.ValueOf(want.Advertisements).Pointer() {
+	if same(last.advertisements, want.Advertisements) {
 		return false, nil // what was in it before cannot be told
 	}
-	set := map[netip.Prefix]int{}
-	for prefix, audience := range want.Advertisements {
-		if last.advertisements[prefix] == audience {
+	set, gone := map[netip.Prefix]int{}, []netip.Prefix(nil)
+	for prefix := range changedPrefixes(last.advertisements, want) {
+		audience, wanted := want.Advertisements[prefix]
+		if !wanted {
+			gone = append(gone, prefix)
 			continue
 		}
 		number, known := last.numbers[ofFamily{audience, bgp.FamilyOf(prefix.Addr())}]
@@ -46,12 +49,6 @@ func (s *Speaker) applyQuick(ctx context.Context, want bgp.Desired) (done bool, 
 			return false, nil
 		}
 		set[prefix] = number
-	}
-	var gone []netip.Prefix
-	for prefix := range last.advertisements {
-		if _, still := want.Advertisements[prefix]; !still {
-			gone = append(gone, prefix)
-		}
 	}
 	errs := s.changePaths(ctx, set, gone)
 	if err = errors.Join(append(errs, ctx.Err())...); err != nil {
@@ -61,6 +58,36 @@ func (s *Speaker) applyQuick(ctx context.Context, want bgp.Desired) (done bool, 
 	s.recount(set, gone, last)
 	s.last = &lastApplied{config: last.config, peers: last.peers, advertisements: want.Advertisements, numbers: last.numbers}
 	return true, nil
+}
+
+// changedPrefixes yields the prefixes whose audience is another one than before.
+func changedPrefixes(before map[netip.Prefix]*bgp.Audience, want bgp.Desired) iter.Seq[netip.Prefix] {
+	now := want.Advertisements
+	return func(yield func(netip.Prefix) bool) {
+		if told := want.Changes; told != nil && same(told.From, before) {
+			for prefix := range told.Prefixes {
+				if before[prefix] != now[prefix] && !yield(prefix) {
+					return
+				}
+			}
+			return
+		}
+		for prefix, audience := range now {
+			if before[prefix] != audience && !yield(prefix) {
+				return
+			}
+		}
+		for prefix := range before {
+			if _, still := now[prefix]; !still && !yield(prefix) {
+				return
+			}
+		}
+	}
+}
+
+// same reports whether two variables hold the very same map.
+func same(a, b map[netip.Prefix]*bgp.Audience) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }
 
 // recount brings the counts of advertised prefixes up to date.

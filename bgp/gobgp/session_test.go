@@ -66,25 +66,26 @@ func TestALostSessionKeepsItsPathsAndNeedsANewEndOfRIB(t *testing.T) {
 	r.learns("10.1.0.0/24 127.0.1.1@peer-1") // told again: 10.2.0.0/24 is gone
 }
 
-func TestNewTimersWaitForTheEndOfTheSessionAndKeepItsGracefulRestart(t *testing.T) {
+func TestTimersAndMultihopWaitForTheEndOfTheSessionAndKeepItsGracefulRestart(t *testing.T) {
 	r := newRig(t, Options{})
 	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}}
 	r.apply(want)
 	p := r.connect(r.fake(1))
 	p.announce(t, "10.1.0.0/24", p.asn)
 	r.learns("10.1.0.0/24 127.0.1.1@peer-1")
-	want.Peers[0].ConnectRetry, want.Peers[0].HoldTime = 7*time.Second, 33*time.Second
+	want.Peers[0].ConnectRetry, want.Peers[0].HoldTime, want.Peers[0].EBGPMultihopTTL = 7*time.Second, 33*time.Second, 3
 	r.apply(want)
 	r.stillAlive(p)
 
 	p.conn.Close()
-	r.eventually("the new timers", func() (string, bool) {
+	r.eventually("the new timers and hops", func() (string, bool) {
 		live, err := r.livePeers(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
-		timers := live[want.Peers[0].Address].GetTimers().GetConfig()
-		return timers.String(), timers.GetConnectRetry() == 7 && timers.GetHoldTime() == 33
+		now := live[want.Peers[0].Address]
+		timers, multihop := now.GetTimers().GetConfig(), now.GetEbgpMultihop()
+		return now.String(), timers.GetConnectRetry() == 7 && timers.GetHoldTime() == 33 && multihop.GetMultihopTtl() == 3
 	})
 	changes, err := r.RIB(context.Background())
 	if err != nil || len(changes) != 1 || !changes[0].Paths[0].Stale {

@@ -46,7 +46,9 @@ func (w whisperer) Enabled(ctx context.Context, _ slog.Level) bool {
 
 // Handle implements slog.Handler.
 func (w whisperer) Handle(ctx context.Context, r slog.Record) error {
-	r.Level = slog.LevelDebug
+	if r.Level = slog.LevelDebug; !w.Enabled(ctx, r.Level) {
+		return nil // klog does not ask before it tells of an error
+	}
 	return w.Handler.Handle(ctx, r)
 }
 

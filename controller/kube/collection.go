@@ -3,6 +3,7 @@ package kube
 import (
 	"maps"
 	"reflect"
+	"slices"
 )
 
 // collection holds the objects of one kind by key. What view returned never changes: the
@@ -12,13 +13,20 @@ import (
 type collection[V any] struct {
 	items  map[string]V
 	shared bool // view has handed items out
+
+	before  map[string]V // what view handed out before items; nil: not known
+	touched []string     // the keys that may differ since
 }
+
+// maxTouched bounds the memory for changes that nobody views. With more of them it is no
+// slower to compare everything.
+const maxTouched = 1000
 
 func (c *collection[V]) put(key string, value V) (changed bool) {
 	if old, ok := c.items[key]; ok && reflect.DeepEqual(old, value) {
 		return false
 	}
-	c.own()
+	c.own(key)
 	c.items[key] = value
 	return true
 }
@@ -27,7 +35,7 @@ func (c *collection[V]) drop(key string) (changed bool) {
 	if _, ok := c.items[key]; !ok {
 		return false
 	}
-	c.own()
+	c.own(key)
 	delete(c.items, key)
 	return true
 }
@@ -43,7 +51,7 @@ func (c *collection[V]) replace(next map[string]V) (changed bool) {
 		}
 	}
 	if changed {
-		c.items, c.shared = next, false
+		c.items, c.shared, c.before, c.touched = next, false, nil, nil
 	}
 	return changed
 }
@@ -57,12 +65,26 @@ func (c *collection[V]) view() map[string]V {
 	return c.items
 }
 
-func (c *collection[V]) own() {
+// changes returns the keys in which what view returns may differ from what it returned
+// before, and that; nil when it is not known.
+func (c *collection[V]) changes() (before map[string]V, keys []string) {
+	return c.before, slices.Clone(c.touched)
+}
+
+// own makes items ours alone, to change what key stands for.
+func (c *collection[V]) own(key string) {
 	switch {
 	case c.items == nil:
 		c.items = map[string]V{}
 	case c.shared:
+		c.before, c.touched = c.items, nil
 		c.items = maps.Clone(c.items)
 	}
 	c.shared = false
+	if c.before != nil {
+		c.touched = append(c.touched, key)
+	}
+	if len(c.touched) > maxTouched {
+		c.before, c.touched = nil, nil
+	}
 }

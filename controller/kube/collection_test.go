@@ -3,6 +3,7 @@ package kube
 import (
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"strconv"
 	"testing"
 )
@@ -15,6 +16,8 @@ func TestViewsNeverChange(t *testing.T) {
 	type view struct{ seen, copied map[string]*int }
 	var views []view
 	model := map[string]int{}
+	last := c.view()
+	told := 0
 	for range 2000 {
 		key, value := strconv.Itoa(random.IntN(8)), random.IntN(3)
 		before := maps.Clone(model)
@@ -22,6 +25,11 @@ func TestViewsNeverChange(t *testing.T) {
 		switch random.IntN(4) {
 		case 0:
 			v := c.view()
+			if from, keys := c.changes(); from != nil && reflect.ValueOf(from).Pointer() == reflect.ValueOf(last).Pointer() {
+				told++
+				demandSameBut(t, from, v, keys)
+			}
+			last = v
 			views = append(views, view{v, maps.Clone(v)})
 			continue
 		case 1:
@@ -42,13 +50,38 @@ func TestViewsNeverChange(t *testing.T) {
 			t.Fatalf("holds %v, want %v", c.items, model)
 		}
 	}
-	if len(views) == 0 {
-		t.Fatal("nothing was viewed")
+	if len(views) == 0 || told == 0 {
+		t.Fatalf("%d views, and %d times what changed between two: nothing was tried", len(views), told)
 	}
 	for _, v := range views {
 		if !maps.Equal(v.seen, v.copied) {
 			t.Fatalf("a view has changed from %v to %v", v.copied, v.seen)
 		}
+	}
+}
+
+// demandSameBut demands that two views differ in nothing but these keys.
+func demandSameBut(t *testing.T, before, now map[string]*int, keys []string) {
+	t.Helper()
+	was, is := maps.Clone(before), maps.Clone(now)
+	for _, key := range keys {
+		delete(was, key)
+		delete(is, key)
+	}
+	if !maps.Equal(was, is) {
+		t.Fatalf("from %v to %v there changed more than %v", before, now, keys)
+	}
+}
+
+func TestChangesThatNobodyViewsTakeNoRoom(t *testing.T) {
+	var c collection[*int]
+	c.put("a", new(int))
+	c.view()
+	for i := range 10 * maxTouched {
+		c.put("b", &i)
+	}
+	if before, keys := c.changes(); before != nil || len(keys) > 0 {
+		t.Errorf("%d changes are kept", len(keys))
 	}
 }
 

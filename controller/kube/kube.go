@@ -55,7 +55,7 @@ type Source struct {
 	watches watches
 	secrets map[string]*secret
 
-	nodes          collection[*snapshot.Node]
+	nodes          nodes
 	services       collection[*snapshot.Service]
 	serviceCIDRs   collection[[]netip.Prefix]
 	speakers       collection[*v1alpha1.BGPSpeaker]
@@ -104,7 +104,8 @@ func New(o Options) (*Source, error) {
 		back:       make(chan struct{}),
 		state:      report.Source{Since: time.Now()},
 	}
-	s.watches = s.allWatches(core, networking, ours)
+	s.nodes = s.newNodes()
+	s.watches = append(watches{s.nodes.own, s.nodes.others}, s.allWatches(core, networking, ours)...)
 	return s, nil
 }
 
@@ -116,8 +117,6 @@ func (s *Source) allWatches(core coreclient.CoreV1Interface, networking networki
 		func(o *networkingv1.ServiceCIDR) ([]netip.Prefix, bool) { return snapshot.ServiceCIDRsFrom(o), true })
 	serviceCIDRs.optional = true // served from Kubernetes 1.33 on
 	return watches{
-		newWatched(s, of("nodes"), core.Nodes(), &s.nodes,
-			func(o *corev1.Node) (*snapshot.Node, bool) { return snapshot.NodeFrom(o), true }),
 		newWatched(s, of("services"), core.Services(metav1.NamespaceAll), &s.services,
 			func(o *corev1.Service) (*snapshot.Service, bool) {
 				service := snapshot.ServiceFrom(o)
@@ -184,7 +183,17 @@ func (s *Source) build() *snapshot.Snapshot {
 		Peers:          s.peers.view(),
 		Advertisements: s.advertisements.view(),
 		Passwords:      s.passwords.view(),
+		ServiceChanges: s.serviceChanges(),
 	}
+}
+
+// serviceChanges tells what view has just returned, unless it is the first time.
+func (s *Source) serviceChanges() *snapshot.ServiceChanges {
+	before, keys := s.services.changes()
+	if before == nil {
+		return nil
+	}
+	return &snapshot.ServiceChanges{From: before, Keys: keys}
 }
 
 func (s *Source) prefixes() []netip.Prefix {
@@ -214,7 +223,9 @@ func (s *Source) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for _, w := range s.watches {
-		running.Go(func() { w.run(ctx, s) })
+		if w != s.nodes.others {
+			running.Go(func() { w.run(ctx, s) })
+		}
 	}
 	for {
 		select {
@@ -222,6 +233,7 @@ func (s *Source) Run(ctx context.Context) error {
 			return nil
 		case <-s.references:
 			s.followSecrets(ctx, &running)
+			s.followNodes(ctx, &running)
 		}
 	}
 }
@@ -230,8 +242,11 @@ func (s *Source) Run(ctx context.Context) error {
 func (s *Source) apply(w *watched, change func() (changed bool)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.one != "" && (s.secrets[w.one] == nil || s.secrets[w.one].watched != w) {
+	if w.name == secretsResource && (s.secrets[w.one] == nil || s.secrets[w.one].watched != w) {
 		return // a Secret that nobody refers to any more
+	}
+	if w == s.nodes.others && s.nodes.stop == nil {
+		return // a Node that nobody needs any more
 	}
 	if !change() {
 		return
@@ -284,7 +299,7 @@ func (s *Source) tellOne(w *watched, before trouble) {
 	switch {
 	case w.absent():
 		s.log.Info("service ranges cannot be read and count as unknown; set cluster.serviceCIDRs of the BGPSpeaker", "reason", w.trouble.text)
-	case w.one != "":
+	case w.name == secretsResource:
 		s.noteSecret(w)
 	}
 }

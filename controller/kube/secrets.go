@@ -13,6 +13,8 @@ import (
 	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
 
+const secretsResource = "secrets"
+
 // secretWait is how long a Secret that cannot be looked up holds back a new snapshot, so that
 // a session is not taken for one without a password in the moment before it is read.
 const secretWait = 5 * time.Second
@@ -38,6 +40,7 @@ func (s *Source) refer() {
 			wanted[ref.Name] = true
 		}
 	}
+	s.nodes.others.idle = !needsOthers(s.speakers.items)
 	for name, c := range s.secrets {
 		if !wanted[name] {
 			if c.stop != nil {
@@ -56,7 +59,7 @@ func (s *Source) refer() {
 }
 
 func (s *Source) newSecretWatch(name string) *watched {
-	w := newWatched(s, resource{name: "secrets", one: name}, s.core.Secrets(s.namespace), &s.passwords,
+	w := newWatched(s, resource{name: secretsResource, one: name}, s.core.Secrets(s.namespace), &s.passwords,
 		func(o *corev1.Secret) (snapshot.Password, bool) { return snapshot.PasswordFrom(o), true })
 	w.selector = fields.OneTermEqualSelector("metadata.name", name).String()
 	return w

@@ -76,8 +76,19 @@ func (t *term) wrote(of resource, uid types.UID, last retry, err error) {
 	case forbidden, otherTrouble:
 		now.text = fmt.Sprintf("writing the status of %s: %s", of, shortened(err))
 	}
+	if t.failing.class == fine {
+		t.failing = now
+	}
+}
+
+// tellWrites logs, after a pass, when writing has begun to fail, when it fails for another
+// reason, and when nothing is left that has failed.
+func (t *term) tellWrites() {
+	now := t.failing
+	t.failing = trouble{}
 	switch {
-	case now.class == t.failed.class:
+	case now.class == t.failed.class, now.class == fine && len(t.retries) > 0:
+		return
 	case now.class == fine:
 		t.log.Info("status is written again")
 	default:

@@ -48,7 +48,8 @@ type term struct {
 	// Of the goroutine that runs run.
 	retries map[types.UID]retry // of objects that could not be written
 	cutOff  bool                // in this pass, the API server has not answered
-	failed  trouble
+	failing trouble             // the first of this pass
+	failed  trouble             // what the log has said
 }
 
 func newTerm(r *Rollup) *term {
@@ -187,6 +188,7 @@ func (t *term) pass(ctx context.Context) {
 		v1alpha1.ResourceBGPAdvertisements, c.Advertisements,
 		func(o *v1alpha1.BGPAdvertisement) *v1alpha1.BGPAdvertisementStatus { return &o.Status }, t.ours.BGPAdvertisements(),
 	}.write(ctx, t, next.Advertisements, before)
+	t.tellWrites()
 	t.show(next)
 	if t.cutOff {
 		t.mu.Lock()

@@ -62,6 +62,7 @@ type watched struct {
 
 	// Guarded by the reader's mutex.
 	seen    bool // all objects at least once
+	idle    bool // it is not needed now, and does not run
 	trouble trouble
 }
 

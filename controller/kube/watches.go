@@ -7,7 +7,7 @@ type watches []*watched
 // complete reports whether every kind has been seen whole.
 func (ws watches) complete() bool {
 	for _, w := range ws {
-		if !w.seen && !w.absent() {
+		if !w.seen && !w.absent() && !w.idle {
 			return false
 		}
 	}

@@ -59,6 +59,7 @@ type announcer struct {
 	podCIDRs  []netip.Prefix // this node's, that may be announced
 	said      map[netip.Prefix]sayings
 	audiences map[audienceKey]*bgp.Audience
+	claims    *claims
 }
 
 type audienceKey struct {
@@ -69,15 +70,17 @@ type audienceKey struct {
 // planAdvertisements fills Desired.Advertisements from the advertisements that select this
 // node. Mesh peers always hear the pod CIDRs.
 func (b *builder) planAdvertisements() {
-	a := &announcer{b: b, said: map[netip.Prefix]sayings{}, audiences: map[audienceKey]*bgp.Audience{}}
+	a := &announcer{b: b, said: map[netip.Prefix]sayings{}, audiences: map[audienceKey]*bgp.Audience{}, claims: newClaims(len(b.snap.Services))}
 	a.listen()
 	a.refuseNoPodCIDR()
 	a.podCIDRs = b.ownPodCIDRs()
-	all := func(netip.Prefix) bool { return true }
-	a.sayPodCIDRs(all)
+	a.sayPodCIDRs(func(netip.Prefix) bool { return true })
 	for key, service := range b.snap.Services {
 		a.refuseProblems(key, service)
-		a.sayService(service, all)
+		a.claims.replace(nil, service)
+		for _, addr := range service.ClusterIPs {
+			a.sayService(service, addr)
+		}
 	}
 	b.plan.Desired.Advertisements = make(map[netip.Prefix]*bgp.Audience, len(a.said))
 	a.publish()
@@ -191,17 +194,11 @@ func (a *announcer) refuseProblems(key string, service *snapshot.Service) {
 	}
 }
 
-// sayService says a Service's addresses among the prefixes that are asked about.
-func (a *announcer) sayService(service *snapshot.Service, asked func(netip.Prefix) bool) {
-	for _, addr := range service.ClusterIPs {
-		prefix := netip.PrefixFrom(addr, addr.BitLen())
-		if !asked(prefix) {
-			continue
-		}
-		for i, s := range a.sayings {
-			if s.spec != nil && advertisesClusterIPs(s.spec, service) {
-				a.say(prefix, i)
-			}
+// sayService says one address of a Service.
+func (a *announcer) sayService(service *snapshot.Service, addr netip.Addr) {
+	for i, s := range a.sayings {
+		if s.spec != nil && advertisesClusterIPs(s.spec, service) {
+			a.say(netip.PrefixFrom(addr, addr.BitLen()), i)
 		}
 	}
 }

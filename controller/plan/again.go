@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
 
@@ -22,9 +23,10 @@ func again(snap *snapshot.Snapshot, local Local, prev *Plan) *Plan {
 	if prev == nil || prev.announcer == nil || !sameBut(prev.made, inputs{snap, local}) {
 		return nil
 	}
-	changed := changedServices(prev.made.snap.Services, snap.Services)
+	changed := changedServices(prev.made.snap.Services, snap)
 	next := *prev
 	next.made = inputs{snap, local}
+	next.Desired.Changes = nil
 	next.Resets = nil // a Service touches no session
 	if len(changed) == 0 {
 		return &next
@@ -50,10 +52,15 @@ func sameBut(a, b inputs) bool {
 		reflect.DeepEqual(a.local, b.local)
 }
 
+// same reports whether two variables hold the very same map.
+func same[V any](a, b map[string]V) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
+}
+
 // sameMap compares two maps of comparable values. Sources share the maps that have not
 // changed, which makes it a look at two pointers.
 func sameMap[V comparable](a, b map[string]V) bool {
-	if reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() {
+	if same(a, b) {
 		return true
 	}
 	if len(a) != len(b) {
@@ -68,16 +75,27 @@ func sameMap[V comparable](a, b map[string]V) bool {
 }
 
 // changedServices returns the keys that are new, gone, or stand for another object.
-func changedServices(a, b map[string]*snapshot.Service) map[string]bool {
-	changed := map[string]bool{}
-	for key, service := range b {
-		if a[key] != service {
+func changedServices(before map[string]*snapshot.Service, snap *snapshot.Snapshot) map[string]bool {
+	now, changed := snap.Services, map[string]bool{}
+	if same(before, now) {
+		return changed
+	}
+	if told := snap.ServiceChanges; told != nil && same(told.From, before) {
+		for _, key := range told.Keys {
+			if before[key] != now[key] {
+				changed[key] = true
+			}
+		}
+		return changed
+	}
+	for key, service := range now {
+		if before[key] != service {
 			changed[key] = true
 		}
 	}
-	if len(a) != len(b)-len(changed) { // some of a are gone, or some of b are new
-		for key := range a {
-			if _, still := b[key]; !still {
+	if len(before) != len(now)-len(changed) { // some of before are gone, or some of now are new
+		for key := range before {
+			if _, still := now[key]; !still {
 				changed[key] = true
 			}
 		}
@@ -92,6 +110,7 @@ func (a *announcer) fork(next *Plan, snap *snapshot.Snapshot) *announcer {
 	next.Refusals = slices.Clone(next.Refusals)
 	fork := *a
 	fork.b = &b
+	fork.claims = a.claims.fork()
 	return &fork
 }
 
@@ -99,7 +118,9 @@ func (a *announcer) fork(next *Plan, snap *snapshot.Snapshot) *announcer {
 func (a *announcer) resay(changed map[string]bool, before *snapshot.Snapshot) {
 	affected := map[netip.Prefix]bool{}
 	for key := range changed {
-		for _, service := range []*snapshot.Service{before.Services[key], a.b.snap.Services[key]} {
+		was, is := before.Services[key], a.b.snap.Services[key]
+		a.claims.replace(was, is)
+		for _, service := range []*snapshot.Service{was, is} {
 			if service == nil {
 				continue
 			}
@@ -108,21 +129,32 @@ func (a *announcer) resay(changed map[string]bool, before *snapshot.Snapshot) {
 			}
 		}
 	}
-	a.b.plan.Refusals = slices.DeleteFunc(a.b.plan.Refusals, func(r Refusal) bool {
-		return r.Object.Kind == "Service" && changed[r.Object.Name]
-	})
+	a.refuseAnew(changed)
 	a.said = map[netip.Prefix]sayings{}
 	a.sayPodCIDRs(func(p netip.Prefix) bool { return affected[p] })
-	// An address may be that of several Services, so all are asked.
-	for key, service := range a.b.snap.Services {
-		if changed[key] {
-			a.refuseProblems(key, service)
+	for prefix := range affected {
+		// An address may be that of several Services, so all of them are asked.
+		for _, service := range a.claims.of(prefix.Addr()) {
+			a.sayService(service, prefix.Addr())
 		}
-		a.sayService(service, func(p netip.Prefix) bool { return affected[p] })
 	}
-	a.b.plan.Desired.Advertisements = maps.Clone(a.b.plan.Desired.Advertisements)
+	from := a.b.plan.Desired.Advertisements
+	a.b.plan.Desired.Advertisements = maps.Clone(from)
+	a.b.plan.Desired.Changes = &bgp.Changes{From: from, Prefixes: affected}
 	for prefix := range affected {
 		delete(a.b.plan.Desired.Advertisements, prefix)
 	}
 	a.publish()
+}
+
+// refuseAnew makes the refusals of changed Services anew.
+func (a *announcer) refuseAnew(changed map[string]bool) {
+	a.b.plan.Refusals = slices.DeleteFunc(a.b.plan.Refusals, func(r Refusal) bool {
+		return r.Object.Kind == "Service" && changed[r.Object.Name]
+	})
+	for key := range changed {
+		if service := a.b.snap.Services[key]; service != nil {
+			a.refuseProblems(key, service)
+		}
+	}
 }

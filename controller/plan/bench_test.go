@@ -75,6 +75,7 @@ func BenchmarkOneServiceChanges(b *testing.B) {
 		next := *snap
 		next.Services = maps.Clone(snap.Services)
 		next.Services["default/service-7"] = service(20000 + i%2)
+		next.ServiceChanges = &snapshot.ServiceChanges{From: snap.Services, Keys: []string{"default/service-7"}}
 		snap = &next
 		b.StartTimer()
 		p = plan.Build(snap, local, p)

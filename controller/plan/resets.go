@@ -29,7 +29,8 @@ func resets(before, after bgp.Desired) []Reset {
 		if !known {
 			continue
 		}
-		if because := slices.Concat(all, peerChanges(old, p)); len(because) > 0 {
+		because := slices.Concat(all, peerChanges(old, p), restartChanges(before.Config, after.Config, old, p))
+		if len(because) > 0 {
 			out = append(out, Reset{p.Name, because})
 		}
 	}
@@ -41,9 +42,17 @@ func speakerChanges(a, b *bgp.Config) []string {
 	var out []string
 	out = note(out, a.ASN != b.ASN, "localASN")
 	out = note(out, a.RouterID != b.RouterID, "routerID")
-	out = note(out, a.ListenPort != b.ListenPort, "listenPort")
-	out = note(out, a.GracefulRestart.Enabled != b.GracefulRestart.Enabled, "gracefulRestart.enabled")
-	return note(out, a.RestartTime != b.RestartTime, "gracefulRestart.restartTimeSeconds")
+	return note(out, a.ListenPort != b.ListenPort, "listenPort")
+}
+
+// restartChanges are the changes of graceful restart that reset the session of one peer. It
+// is offered where the speaker and the peer both have it enabled; elsewhere nothing changes.
+func restartChanges(a, b *bgp.Config, was, is bgp.Peer) []string {
+	offered, offers := a.Enabled && was.GracefulRestart, b.Enabled && is.GracefulRestart
+	var out []string
+	out = note(out, offered != offers && a.Enabled != b.Enabled, "gracefulRestart.enabled")
+	out = note(out, offered && offers && a.RestartTime != b.RestartTime, "gracefulRestart.restartTimeSeconds")
+	return note(out, offered != offers && was.GracefulRestart != is.GracefulRestart, "gracefulRestart")
 }
 
 // peerChanges are the changes that reset the session of one peer: what its OPEN message or
@@ -55,8 +64,7 @@ func peerChanges(a, b bgp.Peer) []string {
 	out = note(out, a.LocalAddress != b.LocalAddress, "localAddress")
 	out = note(out, a.Passive != b.Passive, "passive")
 	out = note(out, a.Password != b.Password, "password")
-	out = note(out, !slices.Equal(a.Families, b.Families), "families")
-	return note(out, a.GracefulRestart != b.GracefulRestart, "gracefulRestart")
+	return note(out, !slices.Equal(a.Families, b.Families), "families")
 }
 
 func note(list []string, changed bool, field string) []string {

@@ -36,8 +36,9 @@ func NodeState(r *Report, prev v1alpha1.BGPNodeStateStatus) v1alpha1.BGPNodeStat
 			Failed:    failedRows(r),
 			Refused:   refusedRows(r.Refusals),
 		},
-		Problems:   problemRows(r),
-		Conditions: slices.Clone(prev.Conditions),
+		Advertisements: advertisedRows(r.Advertisements),
+		Problems:       problemRows(r),
+		Conditions:     slices.Clone(prev.Conditions),
 	}
 	if r.Speaker.Running {
 		out.RouterID, out.ASN = r.Speaker.Config.RouterID.String(), int64(r.Speaker.Config.ASN)
@@ -272,6 +273,19 @@ func problemRow(p Problem) v1alpha1.Problem {
 }
 
 // seconds is a time as the API keeps it: what is read back equals what was written.
+// advertisedRows tells what became of each advertisement; one that says nothing has a row too.
+func advertisedRows(list []Advertised) []v1alpha1.AdvertisedState {
+	var rows []v1alpha1.AdvertisedState
+	for _, a := range list {
+		row := v1alpha1.AdvertisedState{Name: a.Name, Source: a.Source, Advertised: count(a.Advertised)}
+		if a.Down > 0 {
+			row.Rejected = []v1alpha1.RefusedCount{{Reason: v1alpha1.ReasonSessionsDown, Count: count(a.Down)}}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
 func seconds(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
 
 // count fits a count into the schema's integers.

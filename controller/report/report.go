@@ -6,6 +6,7 @@ package report
 import (
 	"time"
 
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/routes"
 )
@@ -26,6 +27,8 @@ type Report struct {
 	Routes   routes.State
 	// RoutesSynced reports whether the kernel has been compared with what is wanted at least once.
 	RoutesSynced bool
+
+	Advertisements []Advertised // what each BGPAdvertisement says here; sorted
 
 	Problems []Problem       // what is not done and why; sorted, unbounded
 	Verdicts []Verdict       // one for each configuration object that concerns this node
@@ -56,6 +59,14 @@ type Speaker struct {
 	Running bool
 	Config  bgp.Config // zero unless Running
 	Error   string     // what could not be applied; "" when everything was
+}
+
+// Advertised is what became of the prefixes that one field of a BGPAdvertisement asks for.
+type Advertised struct {
+	Name       string
+	Source     v1alpha1.AdvertisedSource
+	Advertised int // told to at least one peer
+	Down       int // meant for peers whose sessions are all down
 }
 
 // Session is one session and the object it belongs to.

@@ -12,7 +12,8 @@ import (
 type told struct {
 	advertised, rejected int
 	reasons              []v1alpha1.RefusedCount
-	silent               []string // nodes that have not said
+	silent               []string // nodes whose agents have not reported
+	mute                 []string // nodes whose agents have, and do not speak of this object
 }
 
 func (r *roll) advertisement(a *v1alpha1.BGPAdvertisement) v1alpha1.BGPAdvertisementStatus {
@@ -38,22 +39,25 @@ func (r *roll) toldBy(nodes []string, name string) told {
 	reasons := map[string]int{}
 	most := map[v1alpha1.AdvertisedSource]Advertised{}
 	for _, node := range nodes {
+		state := r.States[node]
+		if state == nil {
+			t.silent = append(t.silent, node)
+			continue
+		}
 		said := false
-		if state := r.States[node]; state != nil {
-			for _, row := range state.Advertisements {
-				if row.Name != name {
-					continue
-				}
-				said = true
-				if row.Source == v1alpha1.AdvertisedFromPodCIDRs {
-					t.add(row, reasons)
-				} else if best, ok := most[row.Source]; !ok || tellsMore(row, best) {
-					most[row.Source] = row
-				}
+		for _, row := range state.Advertisements {
+			if row.Name != name {
+				continue
+			}
+			said = true
+			if row.Source == v1alpha1.AdvertisedFromPodCIDRs {
+				t.add(row, reasons)
+			} else if best, ok := most[row.Source]; !ok || tellsMore(row, best) {
+				most[row.Source] = row
 			}
 		}
 		if !said {
-			t.silent = append(t.silent, node)
+			t.mute = append(t.mute, node)
 		}
 	}
 	for _, row := range most {
@@ -111,6 +115,8 @@ func advertisementMisses(selected, nodes []string, t told, faults []fault) fault
 			"%d of %d prefixes are not advertised: %s", t.rejected, t.rejected+t.advertised, someReasons(t.reasons))}
 	case len(t.silent) > 0:
 		return silent(t.silent)
+	case len(t.mute) > 0:
+		return fault{v1alpha1.ReasonPending, "the agents of these nodes have not said what they advertise of it: " + some(t.mute)}
 	case t.advertised == 0:
 		return fault{v1alpha1.ReasonNothingToAdvertise, "no prefix is what this object asks for"}
 	}

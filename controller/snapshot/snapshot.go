@@ -19,6 +19,9 @@ type Snapshot struct {
 	Nodes map[string]*Node
 	// Services by namespace/name.
 	Services map[string]*Service
+	// ServiceChanges tells how Services came to be, where the source knows it: comparing them all
+	// takes longer than anything else when one changes. It adds nothing to what they say.
+	ServiceChanges *ServiceChanges
 	// ServiceCIDRs of the cluster, from ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
 
@@ -33,6 +36,13 @@ type Snapshot struct {
 	// Passwords of Secrets in the agent's namespace, by Secret name. A Secret that does not
 	// exist has no entry; one without a usable key has an entry with Problem set.
 	Passwords map[string]Password
+}
+
+// ServiceChanges are the Services that may differ from those of an earlier snapshot; all
+// others are the same.
+type ServiceChanges struct {
+	From map[string]*Service // of the earlier snapshot: this very map
+	Keys []string
 }
 
 // Password is what a Secret holds for a session.

@@ -46,7 +46,7 @@ var rooms = []room{
 
 	{
 		folder: "controller",
-		own:    []string{"controller/snapshot", "controller/plan", "controller/report", "bgp", "routes"},
+		own:    []string{"controller/snapshot", "controller/plan", "controller/report", "api/v1alpha1", "bgp", "routes"},
 	},
 	{
 		folder:  "controller/snapshot",

@@ -120,7 +120,7 @@ func TestLearnedRoutesReachTheKernelOrDoNot(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if state.Status.SessionsEstablished != 3 || state.Status.ASN != 64512 || state.Status.Routes.Installed != 3 {
+		if state.Status.SessionsEstablished != 3 || state.Status.ASN != 64512 || state.Status.Routes.Installed != 3 || len(state.Status.Advertisements) != 2 || state.Status.Advertisements[0].Advertised != 2 {
 			return fmt.Errorf("status is %+v", state.Status)
 		}
 		return nil

@@ -93,11 +93,11 @@ func TestLiveChangesResetNothingButWhatTheySay(t *testing.T) {
 	l.nodesAndMesh()
 	l.mistakes()
 	l.resets()
-	l.step(step{what: "the third peer goes", do: l.put("third.yaml", ""), seen: l.settled, down: []string{third}})
-	l.step(step{what: "another number for the node", resets: []string{tor, core}, ups: []string{tor}, down: []string{core},
+	l.step(step{what: "another number for the node", resets: []string{tor, core, third}, ups: []string{tor, third}, down: []string{core},
 		do:   l.put("speaker.yaml", liveSpeaker("localASN: 64513")),
 		seen: func() error { return l.hears(tor, pods, "path 64513") },
 	})
+	l.step(step{what: "the third peer goes", do: l.put("third.yaml", ""), down: []string{third}})
 	for session, now := range l.last {
 		t.Logf("%s came up %d times", session, now.ups)
 	}
@@ -199,36 +199,36 @@ func (l *liveRig) thirdPeer() {
 		}})
 	l.step(step{what: "what the third may tell changes", do: l.put("third.yaml", livePeer(third, "import: {allow: []}")),
 		seen: func() error { return l.kernel(away + " via 192.0.2.1 metric 2048") }})
-	l.step(step{what: "the third does not select the node", down: []string{third},
-		do: l.put("third.yaml", livePeer(third, "nodeSelector: {matchLabels: {rack: b}}"))})
-	l.step(step{what: "the third selects the node again", ups: []string{third}, do: l.put("third.yaml", livePeer(third))})
-	l.step(step{what: "timers and multihop of the third change, and of the speaker what counts from the next start", seen: l.settled, do: l.put(
-		"third.yaml", livePeer(third, "timers: {holdTimeSeconds: 6, connectRetrySeconds: 2}", "ebgpMultihopTTL: 3"),
+	changed := []string{"timers: {holdTimeSeconds: 6, connectRetrySeconds: 2}", "ebgpMultihopTTL: 3"}
+	l.step(step{what: "timers and hops of the third, and what counts from the speaker's next start", seen: l.settled, do: l.put(
+		"third.yaml", livePeer(third, changed...),
 		"speaker.yaml", liveSpeaker("gracefulRestart: {deferralSeconds: 20, staleSweepSeconds: 60}"))})
 	if hold := l.last[third].hold; hold != 9000 {
 		l.t.Errorf("the hold time in use has become %d ms", hold)
 	}
-	l.step(step{what: "the third goes", down: []string{third}, do: l.put("third.yaml", "")})
-	l.step(step{what: "the third comes again, with its new timers", ups: []string{third},
-		do: l.put("third.yaml", livePeer(third, "timers: {holdTimeSeconds: 6, connectRetrySeconds: 1}"))})
+	l.step(step{what: "the third no longer selects the node", down: []string{third},
+		do: l.put("third.yaml", livePeer(third, append(changed, "nodeSelector: {matchLabels: {rack: b}}")...))})
+	l.step(step{what: "the third selects it again", ups: []string{third}, do: l.put("third.yaml", livePeer(third, changed...))})
 	if hold := l.last[third].hold; hold != 6000 {
-		l.t.Errorf("the hold time in use is %d ms", hold)
+		l.t.Errorf("the hold time in use is %d ms in a new session", hold)
 	}
+	l.step(step{what: "its old timers and hops", seen: l.settled, do: l.put("third.yaml", livePeer(third))})
 }
 
 func (l *liveRig) kernelRoutes() {
-	for kernel, want := range map[string]string{
-		"table: 100":  away + " table 100 metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.3",
-		"metric: 512": away + " metric 512 nexthop via 192.0.2.1 nexthop via 192.0.2.3",
-		"maxPaths: 1": away + " via 192.0.2.1 metric 2048",
+	const both = " nexthop via 192.0.2.1 nexthop via 192.0.2.3"
+	for _, tt := range []struct{ kernel, want string }{
+		{"table: 100", away + " table 100 metric 2048" + both},
+		{"metric: 512", away + " metric 512" + both},
+		{"maxPaths: 1", away + " via 192.0.2.1 metric 2048"},
 	} {
-		l.step(step{what: "kernel " + kernel, do: l.put("speaker.yaml", liveSpeaker("kernel: {"+kernel+"}")),
-			seen: func() error { return l.kernel(want) }})
+		l.step(step{what: "kernel " + tt.kernel, do: l.put("speaker.yaml", liveSpeaker("kernel: {"+tt.kernel+"}")),
+			seen: func() error { return l.kernel(tt.want) }})
 	}
 	l.step(step{what: "a protected prefix", do: l.put("speaker.yaml", liveSpeaker("kernel: {protectedPrefixes: ["+away+"]}")),
 		seen: func() error { return l.kernel() }})
 	l.step(step{what: "the kernel as before", do: l.put("speaker.yaml", liveSpeaker()),
-		seen: func() error { return l.kernel(away + " metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.3") }})
+		seen: func() error { return l.kernel(away + " metric 2048" + both) }})
 }
 
 func (l *liveRig) nodesAndMesh() {
@@ -253,17 +253,22 @@ func (l *liveRig) mistakes() {
 		return errors.Join(l.hears(tor, pods, ourPath), l.hears(core, pods, corePath),
 			l.kernel(away+" metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.3"))
 	}
-	for _, tt := range []struct{ file, good, bad, object, reason string }{
-		{"tor.yaml", livePeer(tor), livePeer(tor, "timers: {holdTimeSeconds: 1}"), "BGPPeer_tor", "reason: Invalid"},
-		{"core.yaml", livePeer(core), livePeer(core, "address: 192.0.2.300"), "BGPPeer_core", "reason: Invalid"},
-		{"advertisement.yaml", liveAdvertisement(), liveAdvertisement("attributes: {communities: [nonsense]}"), "BGPAdvertisement_default", "reason: Invalid"},
-		{"speaker.yaml", liveSpeaker(), liveSpeaker("localASN: 0"), "BGPSpeaker_default", "reason: Invalid"},
+	for _, tt := range []struct{ file, bad, object string }{
+		{"tor.yaml", livePeer(tor, "timers: {holdTimeSeconds: 1}"), "BGPPeer_tor"},
+		{"core.yaml", livePeer(core, "address: 192.0.2.300"), "BGPPeer_core"},
+		{"advertisement.yaml", liveAdvertisement("attributes: {communities: [nonsense]}"), "BGPAdvertisement_default"},
+		{"speaker.yaml", liveSpeaker("localASN: 0"), "BGPSpeaker_default"},
 	} {
-		l.step(step{what: "a mistake in " + tt.file, do: l.put(tt.file, tt.bad), seen: func() error { return l.says(tt.object, tt.reason, stays) }})
-		l.step(step{what: "which is mended", do: l.put(tt.file, tt.good), seen: func() error {
-			return errors.Join(l.says(tt.object, "reason: Accepted"), before())
+		l.step(step{what: "a mistake in " + tt.file, do: l.put(tt.file, tt.bad), seen: func() error {
+			return errors.Join(l.says(tt.object, "reason: Invalid", stays), before())
 		}})
 	}
+	l.step(step{what: "all are mended", do: l.put(
+		"tor.yaml", livePeer(tor), "core.yaml", livePeer(core), "advertisement.yaml", liveAdvertisement(), "speaker.yaml", liveSpeaker()),
+		seen: func() error {
+			return errors.Join(l.says("BGPPeer_tor", "reason: Accepted"), l.says("BGPPeer_core", "reason: Accepted"),
+				l.says("BGPAdvertisement_default", "reason: Accepted"), l.says("BGPSpeaker_default", "reason: Accepted"), before())
+		}})
 	l.step(step{what: "a second speaker, and a second peer at the tor's address", seen: func() error {
 		return errors.Join(l.says("BGPSpeaker_zz", "reason: Conflicted"), l.says("BGPPeer_zz", "reason: Conflicted"), before())
 	}, do: l.put("zz.yaml", fairwayObject("BGPSpeaker", "zz", "", "localASN: 65000")+"---\n"+fairwayObject("BGPPeer", "zz", "", "address: 192.0.2.1, asn: 65009"))})
@@ -284,8 +289,12 @@ func (l *liveRig) resets() {
 		seen: func() error { return errors.Join(l.hears(third, pods, ourPath), l.hears(third, sixes, "")) }})
 	l.step(step{what: "another number is expected of the third", resets: []string{third}, down: []string{third},
 		do: l.put("third.yaml", livePeer(third, "passwordSecretRef: {name: third}", "families: [IPv4Unicast]", "asn: 65004"))})
-	l.step(step{what: "the third is as it was", resets: []string{third}, ups: []string{third},
-		do: l.put("third.yaml", livePeer(third, "passwordSecretRef: {name: third}"))})
+	for _, field := range []string{"asn: 65003", "localAddress: 192.0.2.11", "gracefulRestart: {enabled: false}"} {
+		l.step(step{what: "the third with " + field, resets: []string{third}, ups: []string{third},
+			do: l.put("third.yaml", livePeer(third, "passwordSecretRef: {name: third}", "families: [IPv4Unicast]", field))})
+	}
+	l.step(step{what: "the restart time of the speaker, which the third has no part in", resets: []string{tor, core}, ups: []string{tor, core},
+		do: l.put("speaker.yaml", liveSpeaker("gracefulRestart: {restartTimeSeconds: 60}"))})
 }
 
 func (l *liveRig) thirdHas(line string) func() {

@@ -1,15 +1,19 @@
 package cluster
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairway-bgp/fairway/test/lab"
 )
@@ -101,28 +105,17 @@ func liveRouter(asn, host int, networks ...string) string {
 // was reset. It compares with the end of the last step, so that a late reset is not missed.
 func (l *liveRig) step(s step) {
 	l.t.Helper()
-	l.t.Log(s.what)
+	began := time.Now()
+	defer func() { l.t.Logf("%5d ms %s", time.Since(began).Milliseconds(), s.what) }()
 	s.do()
 	if s.seen != nil {
 		l.eventually(s.seen)
 	}
-	for _, session := range s.ups {
-		l.eventually(func() error {
-			if now := l.uptime(session); now.ups == l.last[session].ups || !now.up {
-				return fmt.Errorf("%s has not come up: %+v", session, now)
-			}
-			return nil
-		})
-	}
-	for _, session := range s.down {
-		l.eventually(func() error {
-			if now := l.uptime(session); now.up {
-				return fmt.Errorf("%s is still up: %+v", session, now)
-			}
-			return nil
-		})
-	}
-	now := l.uptimes()
+	var now map[string]uptime
+	l.eventually(func() error {
+		now = l.uptimes()
+		return s.awaits(l.last, now)
+	})
 	for _, session := range slices.Sorted(maps.Keys(now)) {
 		if err := s.expects(session, l.last[session], now[session]); err != nil {
 			l.t.Errorf("%s: %v", s.what, err)
@@ -133,6 +126,21 @@ func (l *liveRig) step(s step) {
 		l.t.Errorf("%s: the agent says that it resets %v, want %v", s.what, told, s.resets)
 	}
 	l.last = now
+}
+
+// awaits is an error while the sessions that are to come up, or to go down, have not.
+func (s step) awaits(before, now map[string]uptime) error {
+	for _, session := range s.ups {
+		if !now[session].up || now[session].ups == before[session].ups {
+			return fmt.Errorf("%s has not come up: %+v", session, now[session])
+		}
+	}
+	for _, session := range s.down {
+		if now[session].up {
+			return fmt.Errorf("%s is still up: %+v", session, now[session])
+		}
+	}
+	return nil
 }
 
 // expects compares what a router says of its session before the step and after it. FRR rounds
@@ -153,34 +161,91 @@ func (s step) expects(session string, before, after uptime) error {
 	return nil
 }
 
+// uptimes asks all routers at once.
 func (l *liveRig) uptimes() map[string]uptime {
 	l.t.Helper()
-	out := map[string]uptime{}
+	type answer struct {
+		session string
+		uptime
+		error
+	}
+	answers := make(chan answer)
 	for session := range l.routers {
-		out[session] = l.uptime(session)
+		go func() {
+			u, err := l.uptime(session)
+			answers <- answer{session, u, err}
+		}()
+	}
+	out := map[string]uptime{}
+	var errs []error
+	for range l.routers {
+		a := <-answers
+		out[a.session] = a.uptime
+		errs = append(errs, a.error)
+	}
+	if err := errors.Join(errs...); err != nil {
+		l.t.Fatal(err)
 	}
 	return out
 }
 
-func (l *liveRig) uptime(session string) uptime {
-	l.t.Helper()
+func (l *liveRig) uptime(session string) (uptime, error) {
 	var answer map[string]struct {
 		State string `json:"bgpState"`
 		Ups   int    `json:"connectionsEstablished"`
 		Since int64  `json:"bgpTimerUpEstablishedEpoch"`
 		Hold  int    `json:"bgpTimerHoldTimeMsecs"`
 	}
-	if err := l.routers[session].JSON(l.t.Context(), &answer, "show bgp neighbors 192.0.2.11 json"); err != nil {
-		l.t.Fatal(err)
+	if err := l.ask(session, &answer, "show bgp neighbors 192.0.2.11 json"); err != nil {
+		return uptime{}, err
 	}
-	got := answer["192.0.2.11"]
-	if got.State != "Established" {
-		return uptime{ups: got.Ups}
+	got, known := answer["192.0.2.11"]
+	switch {
+	case !known:
+		return uptime{}, fmt.Errorf("the router of %s does not know the node", session)
+	case got.State != "Established":
+		return uptime{ups: got.Ups}, nil
 	}
-	return uptime{up: true, ups: got.Ups, since: got.Since, hold: got.Hold}
+	return uptime{up: true, ups: got.Ups, since: got.Since, hold: got.Hold}, nil
 }
 
-var resetPeer = regexp.MustCompile(`resets a session" peer=(\S+)`)
+// ask puts a question to the bgpd of a router as vtysh does, which itself takes longer to
+// start than all the rest of a step: a command that ends in a zero byte, answered by a text
+// that ends in three of them and the status.
+func (l *liveRig) ask(session string, v any, command string) error {
+	router := l.routers[session]
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(l.t.Context(), "unix", fmt.Sprintf("/proc/%d/root/run/frr/%s/bgpd.vty", router.Daemon("bgpd").Pid, router.Name()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte(command + "\x00")); err != nil {
+		return err
+	}
+	var answer []byte
+	chunk := make([]byte, 16<<10)
+	for end := -1; end < 0 || len(answer) < end+4; end = bytes.Index(answer, []byte{0, 0, 0}) {
+		n, err := conn.Read(chunk)
+		if err != nil {
+			return fmt.Errorf("reading the answer of %s to %q: %w", router.Name(), command, err)
+		}
+		answer = append(answer, chunk[:n]...)
+	}
+	text, status, _ := bytes.Cut(answer, []byte{0, 0, 0})
+	if status[0] != 0 {
+		return fmt.Errorf("%s answers %q with status %d: %s", router.Name(), command, status[0], text)
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("reading the answer of %s to %q: %w", router.Name(), command, err)
+	}
+	return nil
+}
+
+var resetPeer = regexp.MustCompile(`resets a session".* peer=(\S+)`)
 
 // toldResets are the sessions, sorted, that the agent has said it resets since the last call.
 func (l *liveRig) toldResets() []string {
@@ -217,7 +282,7 @@ func (l *liveRig) hears(session, prefix, want string) error {
 		family = "ipv6"
 	}
 	var answer struct{ Paths []heard }
-	if err := l.routers[session].JSON(l.t.Context(), &answer, "show bgp "+family+" unicast "+prefix+" json"); err != nil {
+	if err := l.ask(session, &answer, "show bgp "+family+" unicast "+prefix+" json"); err != nil {
 		return err
 	}
 	var got []string
@@ -275,9 +340,10 @@ func (l *liveRig) kernel(want ...string) error {
 // says reports whether the status of an object, such as "BGPPeer_tor", holds all these words.
 func (l *liveRig) says(object string, words ...string) error {
 	text, err := os.ReadFile(filepath.Join(l.n.Dir(), "state", "status", object+".yaml"))
+	flat := strings.Join(strings.Fields(string(text)), " ") // long lines are folded
 	for _, word := range words {
-		if err == nil && !strings.Contains(string(text), word) {
-			err = errors.Join(err, fmt.Errorf("no %q in\n%s", word, text))
+		if err == nil && !strings.Contains(flat, word) {
+			err = fmt.Errorf("no %q in\n%s", word, text)
 		}
 	}
 	return err

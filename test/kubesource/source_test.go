@@ -50,6 +50,20 @@ func TestSource(t *testing.T) {
 		}
 	})
 
+	t.Run("reads other Nodes only while a speaker needs them", func(t *testing.T) {
+		none := strings.Replace(speaker, "localASN: 65000", "localASN: 65000, topology: {type: None}, cluster: {podCIDRs: [10.244.0.0/16]}", 1)
+		apply(t, cp, node("node-b", "10.244.1.0/24"), none)
+		defer remove(t, cp, node("node-b", "10.244.1.0/24"), speaker)
+		r := startReader(t, cp.RESTConfig())
+		r.eventuallyText("node-a[10.244.0.0/24] all/179")
+		apply(t, cp, speaker)
+		r.eventuallyText("node-a[10.244.0.0/24] node-b[10.244.1.0/24] all/179")
+		apply(t, cp, none)
+		r.eventuallyText("node-a[10.244.0.0/24] all/179")
+		apply(t, cp, speaker)
+		r.eventuallyText("node-a[10.244.0.0/24] node-b[10.244.1.0/24] all/179")
+	})
+
 	t.Run("makes no new snapshot of what says nothing new", func(t *testing.T) {
 		apply(t, cp, speaker, peer("tor-a", ""))
 		defer remove(t, cp, speaker, peer("tor-a", ""))
@@ -153,7 +167,7 @@ func TestSource(t *testing.T) {
 	t.Run("says which kind it may not read", func(t *testing.T) {
 		r := startReader(t, configOf(t, cp.KubeconfigForUser("nobody")))
 		r.eventuallyState("error", func(err string, synced bool) bool {
-			return strings.Contains(err, "reading nodes is forbidden") && strings.Contains(err, "deploy/kustomize/base") && !synced
+			return strings.Contains(err, "reading nodes") && strings.Contains(err, "deploy/kustomize/base") && !synced
 		})
 	})
 
@@ -169,8 +183,8 @@ func TestSource(t *testing.T) {
 			t.Errorf("the snapshot has changed to %s", text(snap))
 		}
 		cp.StartAPIServer()
-		apply(t, cp, node("node-b", "10.244.1.0/24"))
-		r.eventuallyText("node-a[10.244.0.0/24] node-b[10.244.1.0/24]")
+		apply(t, cp, service("again", "10.96.0.90"))
+		r.eventuallyText("node-a[10.244.0.0/24] default/again[10.96.0.90]")
 		r.eventuallyState("no error", func(err string, _ bool) bool { return err == "" })
 	})
 }

@@ -1,0 +1,97 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// Said is what becomes of the prefixes of one kind that a BGPAdvertisement says on this node.
+type Said struct {
+	Advertisement string
+	Pods          bool // the node's pod CIDRs; otherwise addresses of Services
+	Advertised    int  // heard by at least one peer whose session is up
+	Down          int  // meant for peers none of whose sessions is up
+}
+
+// Said counts what each BGPAdvertisement of this node says, sorted; one that says nothing has
+// a row too. up tells whether the session with a peer, by name, is established.
+func (p *Plan) Said(up func(peer string) bool) []Said {
+	a := p.announcer
+	if a == nil {
+		return nil
+	}
+	type group struct {
+		audience *bgp.Audience
+		pods     bool
+	}
+	prefixes := map[group]int{}
+	for prefix, audience := range p.Desired.Advertisements {
+		prefixes[group{audience, slices.Contains(a.podCIDRs, prefix)}]++
+	}
+	rows := map[Said]*Said{}
+	row := func(s saying, pods bool) *Said {
+		key := Said{Advertisement: s.ref.Name, Pods: pods}
+		if rows[key] == nil {
+			rows[key] = &key
+		}
+		return rows[key]
+	}
+	for _, s := range a.sayings {
+		if s.spec != nil && s.spec.PodCIDRs != nil {
+			row(s, true)
+		}
+		if s.spec != nil && s.spec.Services != nil {
+			row(s, false)
+		}
+	}
+	for key, audience := range a.audiences {
+		for _, pods := range []bool{true, false} {
+			count := prefixes[group{audience, pods}]
+			if count == 0 {
+				continue
+			}
+			key.sayings.each(func(index int) {
+				if s := a.sayings[index]; s.spec != nil {
+					row(s, pods).count(count, heard(audience, s.to, up))
+				}
+			})
+		}
+	}
+	out := make([]Said, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, *r)
+	}
+	slices.SortFunc(out, func(a, b Said) int {
+		return cmp.Or(cmp.Compare(a.Advertisement, b.Advertisement), -cmp.Compare(number(a.Pods), number(b.Pods)))
+	})
+	return out
+}
+
+func (s *Said) count(prefixes int, heard bool) {
+	if heard {
+		s.Advertised += prefixes
+	} else {
+		s.Down += prefixes
+	}
+}
+
+// heard reports whether a peer of the audience that the saying is for has its session up.
+func heard(audience *bgp.Audience, to []string, up func(string) bool) bool {
+	for _, export := range audience.Exports {
+		for _, peer := range export.To {
+			if _, meant := slices.BinarySearch(to, peer); meant && up(peer) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,32 @@
+package plan_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/fairway-bgp/fairway/controller/plan"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+func TestSaidCountsWhatPeersHear(t *testing.T) {
+	snap, local := large()
+	snap.Services = map[string]*snapshot.Service{"default/a": service(1), "default/b": service(2)}
+	p := plan.Build(snap, local, nil)
+	for _, tt := range []struct{ up, want string }{
+		{"", "default pods 0/1, default services 0/2"}, // IPv4 alone: the node has no IPv6 next hop
+		{"tor-1", "default pods 1/0, default services 2/0"},
+	} {
+		var got []string
+		for _, s := range p.Said(func(peer string) bool { return tt.up != "" && strings.HasPrefix(peer, tt.up+"/") }) {
+			kind := "services"
+			if s.Pods {
+				kind = "pods"
+			}
+			got = append(got, fmt.Sprintf("%s %s %d/%d", s.Advertisement, kind, s.Advertised, s.Down))
+		}
+		if strings.Join(got, ", ") != tt.want {
+			t.Errorf("with %q up: %s, want %s", tt.up, strings.Join(got, ", "), tt.want)
+		}
+	}
+}
