@@ -17,12 +17,15 @@ import (
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 )
 
-// Between attempts there is a pause that doubles from first to last, more or less by half.
-// While the API server is away only one watch of the agent knocks at a time, so last may be
-// short: after an outage all is read again within seconds.
+// Between attempts there is a pause that doubles from first to last, more or less by half, and
+// is the first again when the trouble is another one: an API server that begins to answer
+// refuses for a moment what it will soon allow.
 const (
 	firstPause = time.Second
 	lastPause  = 10 * time.Second
+	// lastKnock is the last pause while the API server is away. Only one watch of the agent knocks
+	// at a time then, so it may be short: after an outage all is read again within seconds.
+	lastKnock = 3 * time.Second
 	// absentPause is the last pause for a kind that this API server may well never have.
 	absentPause = 5 * time.Minute
 )
@@ -127,7 +130,8 @@ func (w *watched) persistent(r reader) *cache.ListWatch {
 }
 
 func attempt[T any](ctx context.Context, r reader, w *watched, request func() (T, error)) (T, error) {
-	for pause := firstPause; ; pause *= 2 {
+	pause, last := firstPause, fine
+	for ; ; pause *= 2 {
 		answer, err := request()
 		if err == nil {
 			r.note(w, nil)
@@ -137,9 +141,12 @@ func attempt[T any](ctx context.Context, r reader, w *watched, request func() (T
 			return answer, err
 		}
 		t, back := r.note(w, err)
+		if t.class != last {
+			pause, last = firstPause, t.class
+		}
 		switch {
 		case t.class == unreachable:
-			pause = min(pause, lastPause)
+			pause = min(pause, lastKnock)
 			r.knock(ctx, pause, back)
 		case w.optional && (t.class == notServed || t.class == forbidden):
 			pause = min(pause, absentPause)

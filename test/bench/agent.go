@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -93,6 +94,11 @@ func (s *site) firstPlan(ctx context.Context, r *planResult, want prefixes) erro
 		return err
 	}
 	if _, err := s.agentSays(ctx, saysAway); err != nil {
+		return err
+	}
+	// By then the pauses between the agent's attempts are as long as they get, and the moment
+	// of the next one is anybody's guess.
+	if err := pause(ctx, 10*time.Second+rand.N(4*time.Second)); err != nil {
 		return err
 	}
 	starting := time.Now()

@@ -61,6 +61,8 @@ const routerConfig = `router bgp 65001
  exit-address-family
 `
 
+// configuration is what a user would write. The second speaker, which is for no node, has the
+// agent follow all Nodes, as it will have to with reflectors.
 const configuration = `
 apiVersion: bgp.fairway.dev/v1alpha1
 kind: BGPSpeaker
@@ -70,6 +72,14 @@ spec:
   topology: {type: None}
   cluster:
     podCIDRs: [10.128.0.0/9, "fd00:10:244::/48"]
+---
+apiVersion: bgp.fairway.dev/v1alpha1
+kind: BGPSpeaker
+metadata: {name: elsewhere}
+spec:
+  localASN: 64512
+  topology: {type: FullMesh}
+  nodeSelector: {matchLabels: {example.com/rack: none}}
 ---
 apiVersion: bgp.fairway.dev/v1alpha1
 kind: BGPPeer

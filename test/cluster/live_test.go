@@ -98,9 +98,6 @@ func TestLiveChangesResetNothingButWhatTheySay(t *testing.T) {
 		seen: func() error { return l.hears(tor, pods, "path 64513") },
 	})
 	l.step(step{what: "the third peer goes", do: l.put("third.yaml", ""), down: []string{third}})
-	for session, now := range l.last {
-		t.Logf("%s came up %d times", session, now.ups)
-	}
 }
 
 func (l *liveRig) services() {
@@ -182,6 +179,8 @@ func (l *liveRig) imports() {
 	l.step(step{what: "the default import rules", do: l.put("tor.yaml", livePeer(tor)), seen: func() error { return l.kernel(route(away)) }})
 	l.step(step{what: "other pod CIDRs of the cluster", do: l.put("speaker.yaml", liveSpeaker("cluster: {podCIDRs: [10.245.0.0/16]}")),
 		seen: func() error { return l.kernel(route(more)) }})
+	l.step(step{what: "wider pod CIDRs", do: l.put("speaker.yaml", liveSpeaker("cluster: {podCIDRs: [10.244.0.0/15]}")),
+		seen: func() error { return l.kernel(route(away), route(more)) }})
 	l.step(step{what: "Service CIDRs of the cluster", do: l.put("speaker.yaml", liveSpeaker("cluster: {podCIDRs: [10.244.0.0/15], serviceCIDRs: [10.244.0.0/16]}")),
 		seen: func() error { return l.kernel(route(more)) }})
 	l.step(step{what: "the pod CIDRs of the Nodes", do: l.put("speaker.yaml", liveSpeaker("cluster: {}")), seen: func() error { return l.kernel() }})
@@ -272,7 +271,7 @@ func (l *liveRig) mistakes() {
 	l.step(step{what: "a second speaker, and a second peer at the tor's address", seen: func() error {
 		return errors.Join(l.says("BGPSpeaker_zz", "reason: Conflicted"), l.says("BGPPeer_zz", "reason: Conflicted"), before())
 	}, do: l.put("zz.yaml", fairwayObject("BGPSpeaker", "zz", "", "localASN: 65000")+"---\n"+fairwayObject("BGPPeer", "zz", "", "address: 192.0.2.1, asn: 65009"))})
-	l.step(step{what: "both go", do: l.put("zz.yaml", ""), seen: before})
+	l.step(step{what: "both go", do: l.put("zz.yaml", ""), seen: l.settled})
 }
 
 // resets are the changes that cost a session, each that one alone.

@@ -251,11 +251,12 @@ var resetPeer = regexp.MustCompile(`resets a session".* peer=(\S+)`)
 func (l *liveRig) toldResets() []string {
 	l.t.Helper()
 	log := l.n.log()
+	whole := strings.LastIndex(log, "\n") + 1
 	var out []string
-	for _, match := range resetPeer.FindAllStringSubmatch(log[l.said:], -1) {
+	for _, match := range resetPeer.FindAllStringSubmatch(log[l.said:whole], -1) {
 		out = append(out, match[1])
 	}
-	l.said = strings.LastIndex(log, "\n") + 1
+	l.said = whole
 	slices.Sort(out)
 	return out
 }
@@ -363,4 +364,32 @@ func (l *liveRig) settled() error {
 		l.marker = ""
 	}
 	return err
+}
+
+// TestAStepNoticesWhatItDidNotExpect shows the detector of the live changes firing.
+func TestAStepNoticesWhatItDidNotExpect(t *testing.T) {
+	before := uptime{up: true, ups: 1, since: 1000}
+	down, again := uptime{ups: 1}, uptime{up: true, ups: 2, since: 1002}
+	none, comes, goes := step{}, step{ups: []string{tor}}, step{down: []string{tor}}
+	for _, tt := range []struct {
+		name  string
+		step  step
+		after uptime
+		fine  bool
+	}{
+		{"stays", none, before, true},
+		{"stays, rounded to another second", none, uptime{up: true, ups: 1, since: 1001}, true},
+		{"went down", none, down, false},
+		{"was reset", none, again, false},
+		{"has another uptime", none, uptime{up: true, ups: 1, since: 1002}, false},
+		{"came up again, as it should", comes, again, true},
+		{"did not come up again", comes, before, false},
+		{"came up twice", comes, uptime{up: true, ups: 3, since: 1003}, false},
+		{"went down, as it should", goes, down, true},
+		{"did not go down", goes, before, false},
+	} {
+		if err := tt.step.expects(tor, before, tt.after); (err == nil) != tt.fine {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
 }
