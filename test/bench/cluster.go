@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -14,6 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/fairway-bgp/fairway/test/controlplane/binaries"
 )
 
 const (
@@ -44,6 +50,42 @@ func (s *site) client() (kubernetes.Interface, error) {
 	config := s.cp.RESTConfig()
 	config.ContentType = runtime.ContentTypeProtobuf
 	return kubernetes.NewForConfig(config)
+}
+
+// cached returns the folder that keeps the objects of a cluster for later runs. Its name tells
+// apart what differs in anything.
+func cached(nodes, services int) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("finding a place for the cluster's objects: %w", err)
+	}
+	kubernetes, err := binaries.Version()
+	if err != nil {
+		return "", err
+	}
+	examples, err := json.Marshal([]any{kubernetes, nodes, services, node(1), service(1), endpointSlice(1, nodes)})
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(cache, "fairway-test", fmt.Sprintf("cluster-%x", sha256.Sum256(examples))[:24]), nil
+}
+
+// keep saves the cluster's objects, in place of those of an earlier run.
+func (s *site) keep(ctx context.Context, dir string) error {
+	old, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "cluster-*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range old {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	unfinished := filepath.Join(filepath.Dir(dir), fmt.Sprintf("cluster-unfinished-%d", os.Getpid()))
+	if err := s.cp.Save(ctx, unfinished); err != nil {
+		return err
+	}
+	return os.Rename(unfinished, dir)
 }
 
 // populate creates the objects of the cluster.
@@ -103,7 +145,7 @@ func (s *site) prefixes(ctx context.Context) (prefixes, error) {
 		for _, ip := range svc.Spec.ClusterIPs {
 			addr, err := netip.ParseAddr(ip)
 			if err != nil {
-				return nil, fmt.Errorf("Service %s/%s: %w", svc.Namespace, svc.Name, err)
+				return nil, fmt.Errorf("service %s/%s: %w", svc.Namespace, svc.Name, err)
 			}
 			want.add(netip.PrefixFrom(addr, addr.BitLen()))
 		}
@@ -153,7 +195,7 @@ var capacity = corev1.ResourceList{
 }
 
 func conditions() []corev1.NodeCondition {
-	now := metav1.Now()
+	now := metav1.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 	var out []corev1.NodeCondition
 	for _, kind := range []corev1.NodeConditionType{corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure} {
 		out = append(out, corev1.NodeCondition{

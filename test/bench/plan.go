@@ -17,8 +17,13 @@ type planOptions struct {
 	nodes, services int
 	samples, starts int
 	root            string // of the project
-	keep            bool
+	keepLogs        bool
+	fresh           bool
 }
+
+// manyServices take so long to create that their objects are kept for the next run: the API
+// server counts the addresses in use anew for each address that it gives away.
+const manyServices = 2000
 
 // planResult is what a run of the bench plan has found.
 //
@@ -64,7 +69,8 @@ func plan(ctx context.Context, args []string, out io.Writer) (result, error) {
 	flags.IntVar(&o.samples, "samples", 400, "changes of one Service to measure, 200 at least for figures that count")
 	flags.IntVar(&o.starts, "starts", 3, "starts of the API server to measure the first plan at")
 	flags.StringVar(&o.root, "root", o.root, "the top of the project")
-	flags.BoolVar(&o.keep, "keep-logs", false, "keep the logs of all processes, and print where they are")
+	flags.BoolVar(&o.keepLogs, "keep-logs", false, "keep the logs of all processes, and print where they are")
+	flags.BoolVar(&o.fresh, "fresh", false, "create all objects anew, which takes minutes, and not those that an earlier run has kept in the user's cache folder")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -92,25 +98,60 @@ func measurePlan(ctx context.Context, o planOptions, out io.Writer) (result, err
 		return nil, fmt.Errorf("making a folder for logs: %w", err)
 	}
 	said := &narrator{out: out, began: time.Now()}
-	s, err := raise(ctx, dir, o.root, said)
+	kept, err := o.kept()
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.measurePlan(ctx, o)
+	s, err := raise(ctx, dir, o.root, kept, said)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.measurePlan(ctx, o, kept != "")
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, s.lab.Logs(20))
 	}
 	err = errors.Join(err, s.close())
-	if o.keep {
+	if o.keepLogs {
 		said.say("logs are in %s", dir)
 		return found, err
 	}
 	return found, errors.Join(err, os.RemoveAll(dir))
 }
 
-func (s *site) measurePlan(ctx context.Context, o planOptions) (*planResult, error) {
+// kept returns the folder with the objects of an earlier run; "" when there is none.
+func (o planOptions) kept() (string, error) {
+	dir, err := cached(o.nodes, o.services)
+	if err != nil || o.fresh {
+		return "", err
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return "", nil //nolint:nilerr // then they are made
+	}
+	return dir, nil
+}
+
+// furnishCluster has the API server hold the objects of the cluster and the configuration.
+func (s *site) furnishCluster(ctx context.Context, o planOptions, there bool) error {
+	if !there {
+		if err := s.populate(ctx, o.nodes, o.services); err != nil {
+			return err
+		}
+		if o.services >= manyServices {
+			dir, err := cached(o.nodes, o.services)
+			if err != nil {
+				return err
+			}
+			if err := s.keep(ctx, dir); err != nil {
+				return err
+			}
+		}
+	}
+	return s.configure(ctx)
+}
+
+func (s *site) measurePlan(ctx context.Context, o planOptions, there bool) (*planResult, error) {
 	r := &planResult{Bench: "plan", Topology: "None", Nodes: o.nodes, Services: o.services, EndpointSlices: o.services}
-	if err := s.populate(ctx, o.nodes, o.services); err != nil {
+	if err := s.furnishCluster(ctx, o, there); err != nil {
 		return nil, err
 	}
 	want, err := s.prefixes(ctx)

@@ -100,9 +100,9 @@ spec:
     addressTypes: [ClusterIP]
 `
 
-// raise builds the agent, the network and the control plane, with the CRDs and the agent's
-// rights and no agent yet.
-func raise(ctx context.Context, dir, root string, said *narrator) (_ *site, err error) {
+// raise builds the agent, the network and a control plane that begins with the objects in
+// the folder data, or none. There is no agent yet.
+func raise(ctx context.Context, dir, root, data string, said *narrator) (_ *site, err error) {
 	s := &site{root: root, said: said}
 	if s.binary, err = lab.Build(ctx); err != nil {
 		return nil, err
@@ -110,14 +110,14 @@ func raise(ctx context.Context, dir, root string, said *narrator) (_ *site, err 
 	if s.lab, err = lab.Start(ctx, lab.Options{Dir: dir}); err != nil {
 		return nil, err
 	}
-	if err := s.furnish(ctx); err != nil {
+	if err := s.furnish(ctx, data); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	said.say("one node, one router with two links to it, and kube-apiserver (ready in %.1f s)", s.cp.ReadyAfter().Seconds())
 	return s, nil
 }
 
-func (s *site) furnish(ctx context.Context) error {
+func (s *site) furnish(ctx context.Context, data string) error {
 	s.node = s.lab.Node("node")
 	s.router = s.lab.FRR("router", routerConfig)
 	s.lab.Link(s.router, s.node, "192.0.2.0/31", "2001:db8:a::/127")
@@ -127,6 +127,7 @@ func (s *site) furnish(ctx context.Context) error {
 	if err := s.lab.Up(ctx); err != nil {
 		return err
 	}
+	s.web = &http.Client{Transport: &http.Transport{DialContext: s.node.Dial}, Timeout: 10 * time.Second}
 	var err error
 	s.cp, err = controlplane.Open(ctx, controlplane.Options{
 		ListenAddress: api.IPv4(),
@@ -135,15 +136,13 @@ func (s *site) furnish(ctx context.Context) error {
 			return exec.Command("nice", append([]string{"-n", "10", "nsenter", "--net=" + api.NetNS(), name}, args...)...)
 		},
 		Dial: api.Dial,
+		Data: data,
 	})
-	if err != nil {
-		return err
-	}
-	s.web = &http.Client{Transport: &http.Transport{DialContext: s.node.Dial}, Timeout: 10 * time.Second}
-	return s.configure(ctx)
+	return err
 }
 
-// configure applies what an administrator would, and makes the agent's kubeconfig.
+// configure applies the CRDs, the agent's rights and the configuration, and makes the agent's
+// kubeconfig.
 func (s *site) configure(ctx context.Context) error {
 	if err := s.cp.ApplyCRDs(ctx, s.path("deploy", "crds")); err != nil {
 		return err

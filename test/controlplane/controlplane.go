@@ -40,6 +40,8 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// ServiceCIDR is "10.96.0.0/16,fd00:10:96::/112" by default.
 	ServiceCIDR string
+	// Data is a folder that Save has written: the objects to begin with. It stays as it is.
+	Data string
 	// APIServerFlags are added after the usual flags, and win over them.
 	APIServerFlags []string
 }
@@ -60,6 +62,7 @@ type ControlPlane struct {
 	admin   string
 	took    time.Duration
 
+	etcdBinary      string
 	apiserverBinary string
 	etcd            *process
 	apiserver       *process // nil while stopped on purpose
@@ -80,10 +83,10 @@ func Open(ctx context.Context, opts Options) (*ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	cp := &ControlPlane{opts: opts.withDefaults(), apiserverBinary: apiserver}
+	cp := &ControlPlane{opts: opts.withDefaults(), etcdBinary: etcd, apiserverBinary: apiserver}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := cp.startTimed(ctx, etcd); err != nil {
+	if err := cp.startTimed(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the control plane: %w", err), cp.Close())
 	}
 	return cp, nil
@@ -99,11 +102,11 @@ func Start(tb testing.TB, opts Options) *ControlPlane {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cp := &ControlPlane{tb: tb, opts: opts.withDefaults(), apiserverBinary: apiserver}
+	cp := &ControlPlane{tb: tb, opts: opts.withDefaults(), etcdBinary: etcd, apiserverBinary: apiserver}
 	tb.Cleanup(cp.stop)
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	if err := cp.startTimed(ctx, etcd); err != nil {
+	if err := cp.startTimed(ctx); err != nil {
 		tb.Fatalf("starting the control plane: %v", err)
 	}
 	tb.Logf("control plane at %s ready in %.1f s", cp.config.Host, cp.took.Seconds())
@@ -166,6 +169,27 @@ func (cp *ControlPlane) Resume(ctx context.Context) error {
 	return cp.startAPIServer(ctx)
 }
 
+// Save writes all objects to the folder dir, which is made, for Options.Data of later
+// control planes. Both programs are stopped for it, and started again.
+func (cp *ControlPlane) Save(ctx context.Context, dir string) error {
+	if err := cp.Halt(); err != nil {
+		return err
+	}
+	if err := cp.etcd.kill(); err != nil {
+		return err
+	}
+	if err := os.CopyFS(dir, os.DirFS(cp.data())); err != nil {
+		return fmt.Errorf("saving what etcd holds: %w", err)
+	}
+	if err := cp.startEtcd(ctx); err != nil {
+		return err
+	}
+	return cp.Resume(ctx)
+}
+
+// data is the folder that etcd writes to.
+func (cp *ControlPlane) data() string { return filepath.Join(cp.dir.path, "etcd") }
+
 // Close ends both programs and removes what they have written. An error says so
 // when one of them had ended before.
 func (cp *ControlPlane) Close() error {
@@ -187,14 +211,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (cp *ControlPlane) startTimed(ctx context.Context, etcd string) error {
+func (cp *ControlPlane) startTimed(ctx context.Context) error {
 	begun := time.Now()
-	err := cp.start(ctx, etcd)
+	err := cp.start(ctx)
 	cp.took = time.Since(begun)
 	return err
 }
 
-func (cp *ControlPlane) start(ctx context.Context, etcd string) error {
+func (cp *ControlPlane) start(ctx context.Context) error {
 	var err error
 	if cp.dir, err = newWorkDir(os.TempDir()); err != nil {
 		return err
@@ -202,7 +226,12 @@ func (cp *ControlPlane) start(ctx context.Context, etcd string) error {
 	if cp.pki, err = newAuthority(cp.dir.path, cp.opts.ListenAddress); err != nil {
 		return fmt.Errorf("making certificates: %w", err)
 	}
-	if err := cp.startEtcd(ctx, etcd); err != nil {
+	if cp.opts.Data != "" {
+		if err := os.CopyFS(cp.data(), os.DirFS(cp.opts.Data)); err != nil {
+			return fmt.Errorf("taking over what etcd held: %w", err)
+		}
+	}
+	if err := cp.startEtcd(ctx); err != nil {
 		return err
 	}
 	if cp.opts.Port != 0 {

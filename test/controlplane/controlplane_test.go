@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -100,9 +101,9 @@ func getKept(ctx context.Context, client kubernetes.Interface) (*corev1.ConfigMa
 }
 
 func testPortInUse(t *testing.T, cp *ControlPlane) {
-	second := &ControlPlane{tb: t, apiserverBinary: cp.apiserverBinary, opts: Options{Port: cp.Address().Port()}.withDefaults()}
+	second := &ControlPlane{tb: t, etcdBinary: cp.etcdBinary, apiserverBinary: cp.apiserverBinary, opts: Options{Port: cp.Address().Port()}.withDefaults()}
 	t.Cleanup(second.stop)
-	if err := second.start(t.Context(), requireEtcd(t)); !errors.Is(err, errAddressInUse) {
+	if err := second.start(t.Context()); !errors.Is(err, errAddressInUse) {
 		t.Errorf("starting a second server at %s: %v, want address in use", cp.Address(), err)
 	}
 	if err := cp.ready(t.Context()); err != nil {
@@ -209,4 +210,37 @@ func eventually(t *testing.T, what string, check func() bool) {
 		}
 		time.Sleep(poll)
 	}
+}
+
+func TestAControlPlaneBeginsWithWhatAnotherHasSaved(t *testing.T) {
+	requireEtcd(t)
+	ctx, saved := t.Context(), filepath.Join(t.TempDir(), "saved")
+	first := open(t, Options{})
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "keep"}, Data: map[string]string{"a": "b"}}
+	if _, err := first.Client().CoreV1().ConfigMaps("default").Create(ctx, object, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Save(ctx, saved); err != nil {
+		t.Fatal(err)
+	}
+	for name, cp := range map[string]*ControlPlane{"the one that saved": first, "one that begins with it": open(t, Options{Data: saved})} {
+		if kept, err := getKept(ctx, cp.Client()); err != nil || kept.Data["a"] != "b" {
+			t.Errorf("%s has %v (%v)", name, kept, err)
+		}
+	}
+}
+
+// open is Open for a test.
+func open(t *testing.T, opts Options) *ControlPlane {
+	t.Helper()
+	cp, err := Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cp.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return cp
 }

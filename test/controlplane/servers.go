@@ -51,13 +51,18 @@ func findEtcd() (string, error) {
 // startEtcd starts etcd on Unix sockets in the work folder: no port to be taken
 // by somebody else, nobody else who can connect, and reachable from any network
 // namespace. It returns when the socket answers.
-func (cp *ControlPlane) startEtcd(ctx context.Context, binary string) error {
+func (cp *ControlPlane) startEtcd(ctx context.Context) error {
 	// etcd 3.4 takes no path in a URL, only HOST:PORT, which it uses as a file
 	// name relative to its working directory.
 	const client, peer = "unix://client:0", "unix://peer:0"
-	cmd := cp.opts.Exec("env", "--chdir="+cp.dir.path, binary,
+	for _, left := range []string{"client:0", "peer:0"} { // by one that was killed
+		if err := os.Remove(filepath.Join(cp.dir.path, left)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	cmd := cp.opts.Exec("env", "--chdir="+cp.dir.path, cp.etcdBinary,
 		"--name=default",
-		"--data-dir="+filepath.Join(cp.dir.path, "etcd"),
+		"--data-dir="+cp.data(),
 		"--unsafe-no-fsync", // a test's data need not survive the machine
 		"--listen-client-urls="+client, "--advertise-client-urls="+client,
 		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer,
