@@ -43,75 +43,92 @@ func (b *builder) planPeers() {
 // planPeer adds the session of one BGPPeer, or refuses it.
 func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	ref := Ref{"BGPPeer", p.Name}
-	refuse := func(reason, message string) { b.verdictIfValid(ref, p.Generation, reason, message) }
-	var address netip.Addr
-	withhold := func(reason, message string) {
-		b.withhold(p.Name, address, message)
-		refuse(reason, message)
-	}
+	var address, local netip.Addr
 	if p.Spec.Address != "" {
 		address = netip.MustParseAddr(p.Spec.Address).Unmap()
 	}
-	if lacks := essential(p.NotImplemented()); len(lacks) > 0 {
-		withhold(v1alpha1.ReasonNotImplemented, fmt.Sprintf("not implemented yet, and the session is not tried without it: %s", strings.Join(lacks, ", ")))
+	if p.Spec.LocalAddress != "" {
+		local = netip.MustParseAddr(p.Spec.LocalAddress).Unmap()
+		if !slices.Contains(b.local.Addresses, local) {
+			return // only nodes that have the address use the peer
+		}
+	}
+	withhold := func(reason, message string) {
+		b.withhold(p.Name, address, message)
+		b.verdictIfValid(ref, p.Generation, reason, message)
+	}
+	if message := impossible(p, address); message != "" {
+		withhold(v1alpha1.ReasonNotImplemented, message)
 		return
 	}
-	peer := bgp.Peer{
-		Name:            p.Name + "/" + address.String(),
-		Address:         address,
-		Port:            uint16(*p.Spec.Port),
-		Passive:         p.Spec.Passive != nil && *p.Spec.Passive,
-		GracefulRestart: p.Spec.GracefulRestart == nil || p.Spec.GracefulRestart.Enabled == nil || *p.Spec.GracefulRestart.Enabled,
-		Import:          b.importRules(p),
-	}
-	switch {
-	case p.Spec.ASNType == v1alpha1.ASNInternal:
-		peer.ASN = b.asn
-	default:
-		peer.ASN = uint32(*p.Spec.ASN)
-	}
-	if address.Is6() && address.IsLinkLocalUnicast() {
-		withhold(v1alpha1.ReasonNotImplemented, fmt.Sprintf(
-			"%s is a link-local address, which needs an interface beside it; peers by interface are not implemented yet, use a global address", address))
+	if reason, message := b.taken(address); reason != "" {
+		b.verdictIfValid(ref, p.Generation, reason, message)
 		return
 	}
-	if slices.Contains(b.local.Addresses, address) {
-		refuse(ReasonPeerIsSelf, fmt.Sprintf("%s is an address of this node itself; narrow the nodeSelector or correct the address", address))
-		return
-	}
-	if other := b.targetAt(address); other != nil {
-		refuse(v1alpha1.ReasonConflicted, fmt.Sprintf("%s is already the address of the older %s on this node", address, other.ref))
+	peer := b.sessionOf(p, address, local)
+	if len(peer.Families) == 0 {
+		withhold(v1alpha1.ReasonNoAddress, "this node has no InternalIP of any of the peer's families")
 		return
 	}
 	if p.Spec.PasswordSecretRef != nil {
 		password, reason, message := b.password(p.Spec.PasswordSecretRef.Name)
-		switch {
-		case password == "":
+		if password == "" {
 			withhold(reason, message)
 			return
-		case reason != "":
-			refuse(reason, message)
+		}
+		if reason != "" {
+			b.verdictIfValid(ref, p.Generation, reason, message)
 		}
 		peer.Password = password
 	}
-	if p.Spec.LocalAddress != "" {
-		peer.LocalAddress = netip.MustParseAddr(p.Spec.LocalAddress).Unmap()
-		if !slices.Contains(b.local.Addresses, peer.LocalAddress) {
-			return // only nodes that have the address use the peer
-		}
+	b.setNextHops(&peer, ref)
+	b.judge(ref, p.Generation, p.NotImplemented())
+	b.targets = append(b.targets, target{peer: peer, ref: ref, labels: p.Labels})
+}
+
+// impossible says why the session cannot be tried in this version; "" when it can.
+func impossible(p *v1alpha1.BGPPeer, address netip.Addr) string {
+	if lacks := essential(p.NotImplemented()); len(lacks) > 0 {
+		return "not implemented yet, and the session is not tried without it: " + strings.Join(lacks, ", ")
+	}
+	if address.Is6() && address.IsLinkLocalUnicast() {
+		return fmt.Sprintf("%s is a link-local address, which needs an interface beside it; peers by interface are not implemented yet, use a global address", address)
+	}
+	return ""
+}
+
+// taken says why the address cannot be that of a peer; "" when it can.
+func (b *builder) taken(address netip.Addr) (reason, message string) {
+	if slices.Contains(b.local.Addresses, address) {
+		return ReasonPeerIsSelf, fmt.Sprintf("%s is an address of this node itself; narrow the nodeSelector or correct the address", address)
+	}
+	if other := b.targetAt(address); other != nil {
+		return v1alpha1.ReasonConflicted, fmt.Sprintf("%s is already the address of the older %s on this node", address, other.ref)
+	}
+	return "", ""
+}
+
+// sessionOf renders what the object says of the session, but for password and next hops.
+func (b *builder) sessionOf(p *v1alpha1.BGPPeer, address, local netip.Addr) bgp.Peer {
+	peer := bgp.Peer{
+		Name:            p.Name + "/" + address.String(),
+		Address:         address,
+		Port:            uint16(*p.Spec.Port),
+		ASN:             b.asn,
+		LocalAddress:    local,
+		Passive:         p.Spec.Passive != nil && *p.Spec.Passive,
+		Families:        b.peerFamilies(p),
+		GracefulRestart: p.Spec.GracefulRestart == nil || p.Spec.GracefulRestart.Enabled == nil || *p.Spec.GracefulRestart.Enabled,
+		Import:          b.importRules(p),
+	}
+	if p.Spec.ASN != nil { // otherwise asnType Internal
+		peer.ASN = uint32(*p.Spec.ASN)
 	}
 	if p.Spec.EBGPMultihopTTL != nil {
 		peer.EBGPMultihopTTL = uint8(*p.Spec.EBGPMultihopTTL)
 	}
 	setTimers(&peer, &p.Spec.Timers)
-	peer.Families = b.peerFamilies(p)
-	if len(peer.Families) == 0 {
-		withhold(v1alpha1.ReasonNoAddress, "this node has no InternalIP of any of the peer's families")
-		return
-	}
-	b.setNextHops(&peer, ref)
-	b.judge(ref, p.Generation, p.NotImplemented())
-	b.targets = append(b.targets, target{peer: peer, ref: ref, labels: p.Labels})
+	return peer
 }
 
 // essential returns those of the fields without effect that a session cannot do without:
