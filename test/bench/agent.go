@@ -116,10 +116,10 @@ func (s *site) firstPlan(ctx context.Context, r *planResult, want prefixes) erro
 	took := planned.Time.Sub(answered).Seconds()
 	r.FirstPlans = append(r.FirstPlans, took)
 	s.said.say("the first plan is at work %.2f s after the API server answers, which was after %.2f s (aim: under 5 s)", took, answered.Sub(starting).Seconds())
-	if err := s.eventually(ctx, func() error { return s.routerCounts(ctx, want) }); err != nil {
+	if err := s.eventually(ctx, func() error { return s.routersCount(ctx, want) }); err != nil {
 		return err
 	}
-	s.said.say("the router has all %d prefixes by both sessions", want.count())
+	s.said.say("both routers have all %d prefixes", want.count())
 	return nil
 }
 

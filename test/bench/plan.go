@@ -171,7 +171,7 @@ func (s *site) measurePlan(ctx context.Context, o planOptions, there bool) (*pla
 		return nil, err
 	}
 	s.said.say("memory: %.0f MB, at the most %.0f MB (aim: under 150 MB)", r.RSS, r.RSSPeak)
-	if err := s.routerHas(ctx, want); err != nil {
+	if err := s.routersHave(ctx, want); err != nil {
 		r.doubt("%v", err)
 	}
 	return r, nil

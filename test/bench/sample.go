@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,7 +22,10 @@ func (s *site) sample(ctx context.Context, count, services int) ([]float64, erro
 	if err != nil {
 		return nil, err
 	}
-	c := &changes{client: client.CoreV1().Services("default"), services: services}
+	if err := s.settled(ctx); err != nil {
+		return nil, err
+	}
+	c := &changes{client: client.CoreV1().Services("default"), services: services, run: time.Now().Unix()}
 	var took []float64
 	for i := range count {
 		before, err := s.plans(ctx)
@@ -42,6 +46,26 @@ func (s *site) sample(ctx context.Context, count, services int) ([]float64, erro
 	return took, c.end(ctx, count)
 }
 
+// settled waits until the agent has nothing left to do: the first plan and what it has set
+// off are measured otherwise.
+func (s *site) settled(ctx context.Context) error {
+	var last plans
+	quietSince := time.Now()
+	return s.eventually(ctx, func() error {
+		now, err := s.plans(ctx)
+		if err != nil {
+			return err
+		}
+		if now != last {
+			last, quietSince = now, time.Now()
+		}
+		if time.Since(quietSince) < 5*time.Second {
+			return errors.New("the agent goes on to make plans")
+		}
+		return nil
+	})
+}
+
 // morePlans waits for the next plan.
 func (s *site) morePlans(ctx context.Context, before plans) (after plans, err error) {
 	err = s.eventually(ctx, func() error {
@@ -49,7 +73,7 @@ func (s *site) morePlans(ctx context.Context, before plans) (after plans, err er
 			return err
 		}
 		if after, err = s.plans(ctx); err == nil && after.made == before.made {
-			err = fmt.Errorf("the agent has made no plan of a changed Service")
+			err = errors.New("the agent has made no plan of a changed Service")
 		}
 		return err
 	})
@@ -70,6 +94,7 @@ func pause(ctx context.Context, d time.Duration) error {
 type changes struct {
 	client   coreclient.ServiceInterface
 	services int // how many there are; the next one comes and goes
+	run      int64
 }
 
 func (c *changes) make(ctx context.Context, i int) error {
@@ -80,7 +105,7 @@ func (c *changes) make(ctx context.Context, i int) error {
 	case 2:
 		return c.delete(ctx)
 	}
-	patch := fmt.Appendf(nil, `{"metadata":{"labels":{"example.com/revision":"%d"}}}`, i)
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{"example.com/revision":"%d-%d"}}}`, c.run, i)
 	_, err := c.client.Patch(ctx, service(i*7919%c.services).Name, types.MergePatchType, patch, metav1.PatchOptions{})
 	return err
 }

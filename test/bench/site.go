@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -25,17 +24,17 @@ const (
 	patience = time.Minute
 )
 
-// site is one node with two links to an FRR router and one to the host of the control plane.
+// site is one node linked to two FRR routers and to the host of the control plane.
 //
-//	router .0 ===(192.0.2.0/31, 2001:db8:a::/127)=== .1 node .1 ---(198.18.0.0/30)--- .2 api
-//	       .0 ===(198.51.100.0/31, 2001:db8:b::/127)=== .1
+//	tor-a .0 ---(192.0.2.0/31, 2001:db8:a::/127)--- .1 node .1 ---(198.18.0.0/30)--- .2 api
+//	tor-b .0 ---(198.51.100.0/31, 2001:db8:b::/127)--- .1
 //
 // The other nodes of the cluster are objects in the API server and nothing more.
 type site struct {
 	root    string
 	said    *narrator
 	lab     *lab.Lab
-	router  *lab.FRR
+	routers []*router
 	node    *lab.Node
 	cp      *controlplane.ControlPlane
 	web     *http.Client // reaches the node's loopback
@@ -45,21 +44,25 @@ type site struct {
 	runs    int
 }
 
-// sessions are the router's neighbours: the node, once by each link.
-var sessions = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")}
+// router is a top-of-rack router: one of the agent's two peers.
+type router struct {
+	*lab.FRR
+	node string // its address for the router
+}
 
-const routerConfig = `router bgp 65001
- bgp router-id 192.0.2.0
+func (s *site) addRouter(name, id, ipv4, ipv6, node string) {
+	frr := s.lab.FRR(name, fmt.Sprintf(`router bgp 65001
+ bgp router-id %[1]s
  no bgp ebgp-requires-policy
- neighbor 192.0.2.1 remote-as 64512
- neighbor 192.0.2.1 timers 3 9
- neighbor 198.51.100.1 remote-as 64512
- neighbor 198.51.100.1 timers 3 9
+ neighbor %[2]s remote-as 64512
+ neighbor %[2]s timers 3 9
  address-family ipv6 unicast
-  neighbor 192.0.2.1 activate
-  neighbor 198.51.100.1 activate
+  neighbor %[2]s activate
  exit-address-family
-`
+`, id, node))
+	s.lab.Link(frr, s.node, ipv4, ipv6)
+	s.routers = append(s.routers, &router{frr, node})
+}
 
 // configuration is what a user would write. The second speaker, which is for no node, has the
 // agent follow all Nodes, as it will have to with reflectors.
@@ -113,15 +116,14 @@ func raise(ctx context.Context, dir, root, data string, said *narrator) (_ *site
 	if err := s.furnish(ctx, data); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	said.say("one node, one router with two links to it, and kube-apiserver (ready in %.1f s)", s.cp.ReadyAfter().Seconds())
+	said.say("one node, two routers, and kube-apiserver (ready in %.1f s)", s.cp.ReadyAfter().Seconds())
 	return s, nil
 }
 
 func (s *site) furnish(ctx context.Context, data string) error {
 	s.node = s.lab.Node("node")
-	s.router = s.lab.FRR("router", routerConfig)
-	s.lab.Link(s.router, s.node, "192.0.2.0/31", "2001:db8:a::/127")
-	s.lab.Link(s.router, s.node, "198.51.100.0/31", "2001:db8:b::/127")
+	s.addRouter("tor-a", "192.0.2.0", "192.0.2.0/31", "2001:db8:a::/127", "192.0.2.1")
+	s.addRouter("tor-b", "198.51.100.0", "198.51.100.0/31", "2001:db8:b::/127", "198.51.100.1")
 	api := s.lab.Host("api")
 	s.lab.Link(s.node, api, "198.18.0.0/30")
 	if err := s.lab.Up(ctx); err != nil {
@@ -200,48 +202,49 @@ func (s *site) startAPIServer(ctx context.Context) (answered time.Time, err erro
 	return answered, errors.Join(asked, <-resumed)
 }
 
-// routerCounts reports an error unless the router has got that many prefixes of each family by
-// each session.
-func (s *site) routerCounts(ctx context.Context, want prefixes) error {
-	for family, prefixes := range want {
-		var summary struct {
-			Peers map[string]struct {
-				State  string `json:"state"`
-				PfxRcd int    `json:"pfxRcd"`
-			} `json:"peers"`
-		}
-		if err := s.router.JSON(ctx, &summary, "show bgp "+family+" unicast summary json"); err != nil {
-			return err
-		}
-		for _, addr := range sessions {
-			if got := summary.Peers[addr.String()]; got.State != "Established" || got.PfxRcd != len(prefixes) {
-				return fmt.Errorf("the session of the router with %s is %s and has brought %d prefixes of %s, want %d", addr, got.State, got.PfxRcd, family, len(prefixes))
+// routersCount reports an error unless each router has got that many prefixes of each family.
+func (s *site) routersCount(ctx context.Context, want prefixes) error {
+	for _, r := range s.routers {
+		for family, prefixes := range want {
+			var summary struct {
+				Peers map[string]struct {
+					State  string `json:"state"`
+					PfxRcd int    `json:"pfxRcd"`
+				} `json:"peers"`
+			}
+			if err := r.JSON(ctx, &summary, "show bgp "+family+" unicast summary json"); err != nil {
+				return err
+			}
+			if got := summary.Peers[r.node]; got.State != "Established" || got.PfxRcd != len(prefixes) {
+				return fmt.Errorf("the session of %s is %s and has brought %d prefixes of %s, want %d", r.Name(), got.State, got.PfxRcd, family, len(prefixes))
 			}
 		}
 	}
 	return nil
 }
 
-// routerHas reports an error unless the router has exactly these prefixes, each by both sessions.
-func (s *site) routerHas(ctx context.Context, want prefixes) error {
-	if err := s.eventually(ctx, func() error { return s.routerCounts(ctx, want) }); err != nil {
+// routersHave reports an error unless each router has exactly these prefixes.
+func (s *site) routersHave(ctx context.Context, want prefixes) error {
+	if err := s.eventually(ctx, func() error { return s.routersCount(ctx, want) }); err != nil {
 		return err
 	}
-	for family, prefixes := range want {
-		var table struct {
-			Routes map[string][]struct{} `json:"routes"`
-		}
-		if err := s.router.JSON(ctx, &table, "show bgp "+family+" unicast json"); err != nil {
-			return err
-		}
-		var wrong []string
-		for prefix := range prefixes {
-			if paths := len(table.Routes[prefix.String()]); paths != len(sessions) {
-				wrong = append(wrong, fmt.Sprintf("%s has %d paths", prefix, paths))
+	for _, r := range s.routers {
+		for family, prefixes := range want {
+			var table struct {
+				Routes map[string]json.RawMessage `json:"routes"`
 			}
-		}
-		if extra := len(table.Routes) - len(prefixes); len(wrong) > 0 || extra != 0 {
-			return fmt.Errorf("the router has %d prefixes of %s too many, and %d wrong ones: %s", extra, family, len(wrong), strings.Join(wrong[:min(5, len(wrong))], ", "))
+			if err := r.JSON(ctx, &table, "show bgp "+family+" unicast json"); err != nil {
+				return err
+			}
+			var missing []string
+			for prefix := range prefixes {
+				if _, there := table.Routes[prefix.String()]; !there {
+					missing = append(missing, prefix.String())
+				}
+			}
+			if extra := len(table.Routes) + len(missing) - len(prefixes); len(missing) > 0 || extra > 0 {
+				return fmt.Errorf("%s has %d prefixes of %s that it should not have, and lacks %d: %v", r.Name(), extra, family, len(missing), missing[:min(5, len(missing))])
+			}
 		}
 	}
 	return nil
