@@ -239,7 +239,7 @@ func inWorld(t *testing.T, story func(t *testing.T, w *world)) {
 // start runs the loop and the forwarder.
 func (w *world) start(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(w, nil))
-	forwarder := NewForwarder(w, routes.NewTable(fib{w}), nil, log)
+	forwarder := NewForwarder(w, routes.NewTable(fib{w}, time.Now), nil, log)
 	loop := NewLoop(Options{
 		Node: "node-1", Source: w, Host: host{w, make(chan struct{}, 1)}, Speaker: w,
 		Forwarder: forwarder, Reporters: []Reporter{w}, Log: log, Now: time.Now,

@@ -18,15 +18,21 @@ type TakenError struct {
 
 // Error implements error.
 func (e *TakenError) Error() string {
-	switch {
-	case e.Ours:
+	if e.Ours {
 		return "an unexpected route of ours holds this prefix and metric"
-	case e.Protocol == 0:
-		return "a route that is not ours holds this prefix and metric"
-	case e.Owner == "":
-		return fmt.Sprintf("a route that is not ours (protocol %d) holds this prefix and metric", e.Protocol)
 	}
-	return fmt.Sprintf("a route that is not ours (protocol %d/%s) holds this prefix and metric", e.Protocol, e.Owner)
+	return e.who() + " holds this prefix and metric"
+}
+
+// who names the holder of the key.
+func (e *TakenError) who() string {
+	switch {
+	case e.Protocol == 0:
+		return "a route that is not ours"
+	case e.Owner == "":
+		return fmt.Sprintf("a route that is not ours (protocol %d)", e.Protocol)
+	}
+	return fmt.Sprintf("a route that is not ours (protocol %d/%s)", e.Protocol, e.Owner)
 }
 
 // Failure is a route that is not as it is wanted, and why.

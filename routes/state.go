@@ -11,6 +11,8 @@ type State struct {
 	Stale    int
 	Complete bool      // of the last Desired
 	Failed   []Failure // sorted by key
+	// Contested are routes that something else keeps undoing, in place or not; sorted by key.
+	Contested []Contest
 }
 
 // State returns how things stood at the end of the last pass. Its cost grows with the
@@ -18,7 +20,8 @@ type State struct {
 func (t *Table) State() State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	state := State{Wanted: len(t.wanted), Installed: len(t.wanted), Complete: t.complete}
+	t.settle()
+	state := State{Wanted: len(t.wanted), Installed: len(t.wanted), Complete: t.complete, Contested: t.contested()}
 	// Every wanted route that is not in place has failed: a pass leaves no third state.
 	present := len(t.wanted)
 	for key, failure := range t.failed {

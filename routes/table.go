@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // FIB is the kernel as Table needs it.
@@ -30,6 +31,7 @@ type Change struct {
 // All methods may be called from any goroutine; one at a time works, the others wait.
 type Table struct {
 	fib FIB
+	now func() time.Time
 
 	mu       sync.Mutex
 	wanted   map[Key]Route
@@ -46,12 +48,17 @@ type Table struct {
 	dropped map[Key]struct{}
 
 	failed map[Key]Failure // wanted and not in place, or withdrawn and still there
+
+	contests map[Key]*contest // where somebody undid what was put here
 }
 
 // NewTable returns a table that wants nothing yet, and does not hold that to be complete.
-func NewTable(fib FIB) *Table {
+// It tells time by now, which must be monotonic.
+func NewTable(fib FIB, now func() time.Time) *Table {
 	return &Table{
 		fib:       fib,
+		now:       now,
+		contests:  map[Key]*contest{},
 		wanted:    map[Key]Route{},
 		held:      map[Key]Route{},
 		withdrawn: map[Key]struct{}{},
@@ -98,12 +105,17 @@ func (t *Table) Repair(ctx context.Context) error {
 }
 
 // Concerns reports whether any of the keys is one that the table wants or last saw as
-// ours: whether news of a change by others is a reason for Repair.
+// ours: whether news of a change by others is a reason for Repair. A key at which Repair
+// would put nothing yet is none.
 func (t *Table) Concerns(keys []Key) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	now := t.now()
 	return slices.ContainsFunc(keys, func(key Key) bool {
 		key = key.Normalize()
+		if t.heldBack(key, now) != nil {
+			return false
+		}
 		_, wanted := t.wanted[key]
 		_, held := t.held[key]
 		return wanted || held
@@ -124,7 +136,7 @@ func (t *Table) accept(changed []Change) []Key {
 	for _, change := range changed {
 		if change.Route != nil {
 			route := change.Route.Normalize()
-			t.want(route)
+			t.want(route, t.wanted)
 			keys = append(keys, route.Key)
 			continue
 		}
@@ -136,7 +148,11 @@ func (t *Table) accept(changed []Change) []Key {
 	return slices.Compact(keys)
 }
 
-func (t *Table) want(route Route) {
+// want takes a wish; previous are those that it follows on.
+func (t *Table) want(route Route, previous map[Key]Route) {
+	if c := t.contests[route.Key]; c != nil && !sameNormalized(route, previous[route.Key]) {
+		c.until = time.Time{} // news is tried at once
+	}
 	t.wanted[route.Key] = route
 	delete(t.withdrawn, route.Key)
 	delete(t.dropped, route.Key)
@@ -157,7 +173,7 @@ func (t *Table) adopt(want Desired) {
 	previous := t.wanted
 	t.wanted = make(map[Key]Route, len(want.Routes))
 	for _, route := range want.Routes {
-		t.want(route.Normalize())
+		t.want(route.Normalize(), previous)
 	}
 	for key := range previous {
 		if _, still := t.wanted[key]; !still {
@@ -173,7 +189,9 @@ func (t *Table) look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the kernel's routes: %w", err)
 	}
+	before := t.held
 	t.held, t.looked = dumped(list), true
+	t.noticeUndone(before)
 	for key := range t.dropped {
 		if _, held := t.held[key]; !held {
 			delete(t.dropped, key)
@@ -194,6 +212,7 @@ func (t *Table) mayDelete(key Key) bool {
 
 // carryOut brings the kernel to what is wanted at the given sorted keys.
 func (t *Table) carryOut(ctx context.Context, keys []Key) error {
+	t.settle()
 	puts, deletes := diff(keys, t.wanted, t.held, t.mayDelete)
 	for _, key := range keys {
 		delete(t.failed, key)
@@ -201,7 +220,7 @@ func (t *Table) carryOut(ctx context.Context, keys []Key) error {
 			delete(t.withdrawn, key)
 		}
 	}
-	again := t.run(ctx, t.checked(puts), corrected)
+	again := t.run(ctx, t.patient(t.checked(puts)), corrected)
 	t.run(ctx, again, nil)
 	t.run(ctx, deletes, nil)
 	return t.failuresAt(keys)
@@ -256,6 +275,10 @@ func corrected(op Op, err error) (Op, bool) {
 // record takes the result of one op into what is known of the kernel.
 func (t *Table) record(op Op, err error) {
 	key := op.Route.Key
+	if op.Verb != Delete {
+		taken, _ := errors.AsType[*TakenError](err)
+		t.judge(key, taken, err)
+	}
 	switch {
 	case op.Verb == Delete && (err == nil || errors.Is(err, ErrVanished)):
 		delete(t.held, key)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func changes(t *testing.T, lines string) []Change {
@@ -42,7 +43,7 @@ func kernelWith(t *testing.T, lines string) *kernel {
 
 func TestLeftoversStayUntilThePictureIsComplete(t *testing.T) {
 	k := kernelWith(t, "10.8.0.0/16 10.0.0.1@1\n10.9.0.0/16 10.0.0.1@1")
-	table := NewTable(k)
+	table := NewTable(k, time.Now)
 	must(t, table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1")))
 	must(t, table.Update(t.Context(), withdrawal(t, "10.9.0.0/16")))
 	must(t, table.Reconcile(t.Context(), Desired{Routes: parseAll(t, "10.1.0.0/16 10.0.0.1@1")}))
@@ -59,7 +60,7 @@ func TestLeftoversStayUntilThePictureIsComplete(t *testing.T) {
 
 func TestWithdrawalOfWhatWasWantedDeletesBeforeComplete(t *testing.T) {
 	k := kernelWith(t, "10.9.0.0/16 10.0.0.1@1")
-	table := NewTable(k)
+	table := NewTable(k, time.Now)
 	// A leftover that was wanted again counts as wanted; so does what a later picture lacks.
 	must(t, table.Update(t.Context(), changes(t, "10.9.0.0/16 10.0.0.1@1\n10.1.0.0/16 10.0.0.1@1")))
 	must(t, table.Update(t.Context(), withdrawal(t, "10.9.0.0/16")))
@@ -72,7 +73,7 @@ func TestWithdrawalOfWhatWasWantedDeletesBeforeComplete(t *testing.T) {
 
 func TestFailedWithdrawalIsTriedAgainByRepair(t *testing.T) {
 	k := newKernel()
-	table := NewTable(k)
+	table := NewTable(k, time.Now)
 	must(t, table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1")))
 	k.broken[parse(t, "10.1.0.0/16").Key] = true
 	err := table.Update(t.Context(), withdrawal(t, "10.1.0.0/16"))
@@ -90,7 +91,7 @@ func TestFailedWithdrawalIsTriedAgainByRepair(t *testing.T) {
 func TestForeignRouteIsReportedAndItsKeyTakenOnceFree(t *testing.T) {
 	k := newKernel()
 	k.foreign[parse(t, "10.1.0.0/16").Key] = true
-	table := NewTable(k)
+	table := NewTable(k, time.Now)
 	err := table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1\n10.2.0.0/16 10.0.0.1@1"))
 	want := "adding 10.1.0.0/16 via 10.0.0.1 link 1 metric 2048 table 254: " +
 		"a route that is not ours (protocol 4/static) holds this prefix and metric"
@@ -109,7 +110,7 @@ func TestForeignRouteIsReportedAndItsKeyTakenOnceFree(t *testing.T) {
 
 func TestVanishedRouteIsAddedInsteadOfReplaced(t *testing.T) {
 	k := newKernel()
-	table := NewTable(k)
+	table := NewTable(k, time.Now)
 	must(t, table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1")))
 	clear(k.ours)
 	k.pass()
@@ -123,7 +124,7 @@ func TestVanishedRouteIsAddedInsteadOfReplaced(t *testing.T) {
 
 func TestInvalidRouteFailsAloneAndKeepsItsPredecessor(t *testing.T) {
 	k := newKernel()
-	table := NewTable(k)
+	table := NewTable(k, time.Now)
 	must(t, table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1")))
 	err := table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@0\n10.2.0.0/16 10.0.0.1@1"))
 	if err == nil || !strings.Contains(err.Error(), "next hop 10.0.0.1 names no link") {
@@ -135,7 +136,7 @@ func TestInvalidRouteFailsAloneAndKeepsItsPredecessor(t *testing.T) {
 func TestUnreadableKernelIsNotAnEmptyOne(t *testing.T) {
 	k := kernelWith(t, "10.9.0.0/16 10.0.0.1@1")
 	k.dumpErr = errors.New("interrupted")
-	table := NewTable(k)
+	table := NewTable(k, time.Now)
 	for _, pass := range []func() error{
 		func() error { return table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1")) },
 		func() error {
@@ -157,7 +158,7 @@ func TestUnreadableKernelIsNotAnEmptyOne(t *testing.T) {
 
 func TestCancelledPassReportsWhatItLeftUndone(t *testing.T) {
 	k := newKernel()
-	table := NewTable(k)
+	table := NewTable(k, time.Now)
 	must(t, table.Repair(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -174,7 +175,7 @@ type mute struct{ *kernel }
 func (mute) Apply(context.Context, []Op) []error { return nil }
 
 func TestMissingResultsCountAsFailures(t *testing.T) {
-	table := NewTable(mute{newKernel()})
+	table := NewTable(mute{newKernel()}, time.Now)
 	if err := table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1")); err == nil {
 		t.Error("no error")
 	}
@@ -191,14 +192,14 @@ func TestManyFailuresMakeAShortTextAndStayInspectable(t *testing.T) {
 		k.broken[r.Key] = true
 		list = append(list, r)
 	}
-	err := NewTable(k).Reconcile(t.Context(), Desired{Routes: list})
+	err := NewTable(k, time.Now).Reconcile(t.Context(), Desired{Routes: list})
 	if !errors.Is(err, errBroken) || strings.Count(err.Error(), "\n") != maxListed || !strings.HasSuffix(err.Error(), "and 490 more routes") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestConcernsOnlyWhatIsWantedOrHeld(t *testing.T) {
-	table := NewTable(kernelWith(t, "10.9.0.0/16 10.0.0.1@1"))
+	table := NewTable(kernelWith(t, "10.9.0.0/16 10.0.0.1@1"), time.Now)
 	must(t, table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1")))
 	for prefix, want := range map[string]bool{"10.1.0.0/16": true, "10.9.0.0/16": true, "10.2.0.0/16": false, "10.1.0.0/16 77": false} {
 		if got := table.Concerns([]Key{parse(t, prefix).Key}); got != want {
@@ -231,7 +232,7 @@ func TestSimulatedKernelNoticesBreaches(t *testing.T) {
 
 func TestWantedAgainIsNoLongerWithdrawn(t *testing.T) {
 	k := newKernel()
-	table := NewTable(k)
+	table := NewTable(k, time.Now)
 	must(t, table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1")))
 	k.broken[parse(t, "10.1.0.0/16").Key] = true
 	if err := table.Update(t.Context(), withdrawal(t, "10.1.0.0/16")); err == nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -24,6 +25,13 @@ type walk struct {
 	unseen    map[Key]bool // changed by others since the table last looked
 	meddled   map[Key]bool // changed by others since the agent started
 	looked    bool
+	clock     time.Time
+}
+
+// time passes so quickly that nothing that is undone becomes a contest.
+func (w *walk) time() time.Time {
+	w.clock = w.clock.Add(contestWindow)
+	return w.clock
 }
 
 func newWalk() *walk {
@@ -34,7 +42,7 @@ func newWalk() *walk {
 
 // restart is the agent started anew: nothing remembered, the kernel as it was.
 func (w *walk) restart() {
-	w.table = NewTable(w.kernel)
+	w.table = NewTable(w.kernel, w.time)
 	w.wanted, w.was, w.withdrawn = map[Key]Route{}, map[Key]bool{}, map[Key]bool{}
 	w.unseen, w.meddled, w.looked, w.complete = map[Key]bool{}, map[Key]bool{}, false, false
 	w.kernel.mayGo = func(key Key) string {

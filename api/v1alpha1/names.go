@@ -77,7 +77,7 @@ const (
 	// ConditionRoutesInSync says whether the kernel holds what the agent wants.
 	//
 	// Reasons when True: [ReasonInSync].
-	// Reasons when False: [ReasonPending], [ReasonRoutesFailed].
+	// Reasons when False: [ReasonPending], [ReasonRoutesFailed], [ReasonRouteContested].
 	ConditionRoutesInSync = "RoutesInSync"
 	// ConditionDraining says whether the node asks others to send no more traffic through
 	// it, as spec.drain of its BGPSpeaker has it.
@@ -143,6 +143,9 @@ const (
 	ReasonInSync = "InSync"
 	// ReasonRoutesFailed: the kernel refused routes; status.routes.failed names them.
 	ReasonRoutesFailed = "RoutesFailed"
+	// ReasonRouteContested: something else on the node keeps deleting or replacing routes
+	// of ours. They are put back after growing waits; the message names them.
+	ReasonRouteContested = "RouteContested"
 	// ReasonNotAccepted: the condition Accepted says why.
 	ReasonNotAccepted = "NotAccepted"
 	// ReasonNoNodes: the object concerns no node; its nodeSelector selects none, or none

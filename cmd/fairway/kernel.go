@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/routes"
@@ -28,7 +29,7 @@ func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
 	}
 	return &kernel{
 		fib:   fib,
-		table: routes.NewTable(fib),
+		table: routes.NewTable(fib, time.Now),
 		log:   log,
 		host:  make(chan struct{}, 1),
 		drift: make(chan struct{}, 1),

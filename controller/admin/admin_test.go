@@ -149,6 +149,7 @@ func TestMetricsShowTheReport(t *testing.T) {
 		`fairway_plan_seconds_count 3`,
 		`fairway_problems{kind="BGPPeer",reason="PasswordUnavailable"} 2`,
 		`fairway_refused_prefixes{peer="tor-a",reason="NotOnLink"} 2`,
+		`fairway_routes_contested 0`,
 		`fairway_routes_failed 0`,
 		`fairway_routes_installed 4`,
 		`fairway_routes_wanted 4`,

@@ -25,13 +25,14 @@ var (
 	routesWanted    = desc("routes_wanted", "Kernel routes that are wanted.")
 	routesInstalled = desc("routes_installed", "Kernel routes that are wanted and installed.")
 	routesFailed    = desc("routes_failed", "Kernel routes that are wanted and could not be installed.")
+	routesContested = desc("routes_contested", "Kernel routes that something else keeps deleting or replacing, and that are put back after growing waits.")
 	refused         = desc("refused_prefixes", "Learned prefixes, or paths to them, that stay out of the kernel, by peer and reason.", "peer", "reason")
 	problems        = desc("problems", "Things that the configuration asks for and that are not done, by kind of object and reason.", "kind", "reason")
 )
 
 var descs = []*prometheus.Desc{
 	buildInfo, sourceSynced, sourceAvailable, sourceFailures, plans, speakerRunning, complete, sessionUp, received,
-	accepted, advertised, routesWanted, routesInstalled, routesFailed, refused, problems,
+	accepted, advertised, routesWanted, routesInstalled, routesFailed, routesContested, refused, problems,
 }
 
 // collector makes metrics of the last report at each scrape; it asks the speaker nothing.
@@ -63,6 +64,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(routesWanted, float64(r.Routes.Wanted))
 	gauge(routesInstalled, float64(r.Routes.Installed))
 	gauge(routesFailed, float64(len(r.Routes.Failed)))
+	gauge(routesContested, float64(len(r.Routes.Contested)))
 	for _, s := range r.Sessions {
 		peer, address := s.Object, s.Address.String()
 		gauge(sessionUp, number(s.State == bgp.Established), peer, address)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/routes"
 )
 
 // The schema's bounds on a session's peer and on a condition's message, in characters.
@@ -144,6 +145,8 @@ func routesCondition(r *Report) metav1.Condition {
 	switch {
 	case !r.RoutesSynced:
 		return condition(kind, v1alpha1.ReasonPending, "the kernel has not been compared with what is wanted yet", false)
+	case len(r.Routes.Contested) > 0:
+		return condition(kind, v1alpha1.ReasonRouteContested, contested(r.Routes.Contested), false)
 	case len(r.Routes.Failed) > 0:
 		return condition(kind, v1alpha1.ReasonRoutesFailed,
 			fmt.Sprintf("%d of %d routes are not as wanted; status.routes.failed names them", len(r.Routes.Failed), r.Routes.Wanted), false)
@@ -154,6 +157,21 @@ func routesCondition(r *Report) metav1.Condition {
 			fmt.Sprintf("%d routes of an earlier process stay until all peers have been heard", r.Routes.Stale), false)
 	}
 	return condition(kind, v1alpha1.ReasonInSync, "", true)
+}
+
+// maxContestsNamed bounds the routes that a condition's message names one by one.
+const maxContestsNamed = 3
+
+// contested names routes that something else keeps undoing.
+func contested(list []routes.Contest) string {
+	var parts []string
+	for _, c := range list[:min(len(list), maxContestsNamed)] {
+		parts = append(parts, fmt.Sprintf("%s metric %d: %s", c.Key.Prefix, c.Key.Metric, c.By))
+	}
+	if more := len(list) - len(parts); more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more routes", more))
+	}
+	return "routes are undone as soon as they are put back, so this now waits longer each time: " + strings.Join(parts, "; ")
 }
 
 // sessionRows returns the sessions that are not Established first, then by name, so that

@@ -184,6 +184,13 @@ func TestConditionsSayWhatIsWrong(t *testing.T) {
 		"routes failed": {func(r *report.Report) {
 			r.Routes.Installed, r.Routes.Failed = 2, []routes.Failure{failure("10.0.0.0/24", "x")}
 		}, "RoutesFailed Synced Running RoutesFailed", "1 of 3 routes"},
+		"routes contested": {func(r *report.Report) {
+			r.Routes.Installed, r.Routes.Failed = 2, []routes.Failure{failure("10.0.0.0/24", "x")}
+			for i := range 5 {
+				key := routes.Key{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), 0}), 24), Metric: 2048}
+				r.Routes.Contested = append(r.Routes.Contested, routes.Contest{Key: key, By: "something deletes it"})
+			}
+		}, "RouteContested Synced Running RouteContested", "10.0.2.0/24 metric 2048: something deletes it; and 2 more routes"},
 		"routes missing":   {func(r *report.Report) { r.Routes.Installed = 1 }, "Pending Synced Running Pending", "2 of 3 routes"},
 		"routes left over": {func(r *report.Report) { r.Routes.Stale = 4 }, "Pending Synced Running Pending", "4 routes of an earlier process"},
 	} {

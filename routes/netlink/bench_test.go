@@ -55,7 +55,7 @@ func TestHundredThousandRoutes(t *testing.T) {
 	})
 	timed("Apply, 100,000 replaces", 6*time.Second, func() { apply(t, fib, ops(routes.Replace, list)...) })
 	timed("Apply, 100,000 deletes", 6*time.Second, func() { apply(t, fib, ops(routes.Delete, list)...) })
-	table := routes.NewTable(fib)
+	table := routes.NewTable(fib, time.Now)
 	reconcile := func() {
 		if err := table.Reconcile(t.Context(), routes.Desired{Routes: list, Complete: true}); err != nil {
 			t.Error(err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -389,7 +390,7 @@ func TestApplyStopsWhenCancelled(t *testing.T) {
 
 func TestTableMendsWhatOthersDid(t *testing.T) {
 	fib := inNamespace(t)
-	table := routes.NewTable(fib)
+	table := routes.NewTable(fib, time.Now)
 	leftover := route(t, "10.9.0.0/24", "10.0.1.2@one")
 	apply(t, fib, add(leftover))
 	v4, v6 := route(t, "10.1.0.0/24", "10.0.1.2@one"), route(t, "fd10::/64", "fd00:1::2@one", "fd00:2::2@two")
@@ -423,7 +424,7 @@ func TestTableMendsWhatOthersDid(t *testing.T) {
 
 func TestDownedLinkFailsItsRoutesUntilItIsBack(t *testing.T) {
 	fib := inNamespace(t)
-	table := routes.NewTable(fib)
+	table := routes.NewTable(fib, time.Now)
 	want := routes.Desired{Complete: true, Routes: []routes.Route{
 		route(t, "10.1.0.0/24", "10.0.1.2@one"), route(t, "10.2.0.0/24", "10.0.2.2@two"),
 	}}
