@@ -57,6 +57,6 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(agentCommand(), controllerCommand())
+	root.AddCommand(agentCommand(), controllerCommand(), cleanupCommand())
 	return root
 }
