@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fairway-bgp/fairway/cow"
 )
 
 // Family is an address family with SAFI unicast (RFC 4760).
@@ -224,17 +226,11 @@ func (a Attributes) String() string {
 type Desired struct {
 	Config         *Config // nil: no speaker runs
 	Peers          []Peer
-	Advertisements map[netip.Prefix]*Audience // what we originate
-	// Changes tells how Advertisements came to be; nil: not known. It says nothing that
-	// Advertisements do not, and saves looking at all of them.
-	Changes *Changes
+	Advertisements Advertisements // what we originate
 }
 
-// Changes are the prefixes whose audience may differ from an earlier one; all others have the same.
-type Changes struct {
-	From     map[netip.Prefix]*Audience // the earlier Advertisements: this very map
-	Prefixes map[netip.Prefix]bool
-}
+// Advertisements are prefixes and who hears them.
+type Advertisements = cow.Map[netip.Prefix, *Audience]
 
 // Path is one way to a prefix, as a peer told it.
 type Path struct {

@@ -131,7 +131,7 @@ func (l *Loop) replan(ctx context.Context) error {
 	l.plans.Took += l.Now().Sub(began)
 	if first && l.applied == nil {
 		l.Log.Info("the first plan is at work", "took", l.plans.Took,
-			"services", len(l.snap.Services), "prefixes", len(l.plan.Desired.Advertisements), "peers", len(l.plan.Desired.Peers))
+			"services", l.snap.Services.Len(), "prefixes", l.plan.Desired.Advertisements.Len(), "peers", len(l.plan.Desired.Peers))
 	}
 	l.backOff()
 	return nil

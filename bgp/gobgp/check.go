@@ -28,7 +28,7 @@ func check(want bgp.Desired) (wanted, []error) {
 	w := wanted{
 		peers:  make(map[netip.Addr]bgp.Peer, len(want.Peers)),
 		byName: make(map[string]netip.Addr, len(want.Peers)),
-		ads:    make(map[netip.Prefix]*bgp.Audience, len(want.Advertisements)),
+		ads:    make(map[netip.Prefix]*bgp.Audience, want.Advertisements.Len()),
 	}
 	var errs []error
 	zoneless := make(map[netip.Addr]string, len(want.Peers))
@@ -45,7 +45,7 @@ func check(want bgp.Desired) (wanted, []error) {
 		w.byName[p.Name] = p.Address
 		zoneless[p.Address.WithZone("")] = p.Name
 	}
-	for prefix, audience := range want.Advertisements {
+	for prefix, audience := range want.Advertisements.All() {
 		if !advertisable(prefix) {
 			errs = append(errs, &bgp.PrefixError{Prefix: prefix, Err: errors.New("not a valid prefix, or host bits are set")})
 			continue

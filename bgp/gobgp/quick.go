@@ -3,20 +3,19 @@ package gobgp
 import (
 	"context"
 	"errors"
-	"iter"
 	"maps"
 	"net/netip"
-	"reflect"
 	"slices"
 
 	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/cow"
 )
 
 // lastApplied is what the last Apply carried out without a failure.
 type lastApplied struct {
 	config         bgp.Config
 	peers          []bgp.Peer // copies, as a caller may change its own
-	advertisements map[netip.Prefix]*bgp.Audience
+	advertisements bgp.Advertisements
 	numbers        map[ofFamily]int // class of each audience that was in use
 }
 
@@ -34,12 +33,9 @@ func (s *Speaker) applyQuick(ctx context.Context, want bgp.Desired) (done bool, 
 	if last == nil || want.Config == nil || *want.Config != last.config || !slices.EqualFunc(last.peers, want.Peers, bgp.Peer.Equal) {
 		return false, nil
 	}
-	if same(last.advertisements, want.Advertisements) {
-		return false, nil // what was in it before cannot be told
-	}
 	set, gone := map[netip.Prefix]int{}, []netip.Prefix(nil)
-	for prefix := range changedPrefixes(last.advertisements, want) {
-		audience, wanted := want.Advertisements[prefix]
+	for prefix := range cow.Diff(last.advertisements, want.Advertisements) {
+		audience, wanted := want.Advertisements.Get(prefix)
 		if !wanted {
 			gone = append(gone, prefix)
 			continue
@@ -60,36 +56,6 @@ func (s *Speaker) applyQuick(ctx context.Context, want bgp.Desired) (done bool, 
 	return true, nil
 }
 
-// changedPrefixes yields the prefixes whose audience is another one than before.
-func changedPrefixes(before map[netip.Prefix]*bgp.Audience, want bgp.Desired) iter.Seq[netip.Prefix] {
-	now := want.Advertisements
-	return func(yield func(netip.Prefix) bool) {
-		if told := want.Changes; told != nil && same(told.From, before) {
-			for prefix := range told.Prefixes {
-				if before[prefix] != now[prefix] && !yield(prefix) {
-					return
-				}
-			}
-			return
-		}
-		for prefix, audience := range now {
-			if before[prefix] != audience && !yield(prefix) {
-				return
-			}
-		}
-		for prefix := range before {
-			if _, still := now[prefix]; !still && !yield(prefix) {
-				return
-			}
-		}
-	}
-}
-
-// same reports whether two variables hold the very same map.
-func same(a, b map[netip.Prefix]*bgp.Audience) bool {
-	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
-}
-
 // recount brings the counts of advertised prefixes up to date.
 func (s *Speaker) recount(set map[netip.Prefix]int, gone []netip.Prefix, last *lastApplied) {
 	v := *s.view.Load()
@@ -107,7 +73,7 @@ func (s *Speaker) recount(set map[netip.Prefix]int, gone []netip.Prefix, last *l
 		}
 	}
 	before := func(prefix netip.Prefix) {
-		if audience := last.advertisements[prefix]; audience != nil {
+		if audience, there := last.advertisements.Get(prefix); there {
 			count(last.numbers[ofFamily{audience, bgp.FamilyOf(prefix.Addr())}], -1)
 		}
 	}
@@ -125,7 +91,7 @@ func (s *Speaker) recount(set map[netip.Prefix]int, gone []netip.Prefix, last *l
 // numbersOf returns the class of each audience in use.
 func numbersOf(want bgp.Desired, byPrefix map[netip.Prefix]int) map[ofFamily]int {
 	out := map[ofFamily]int{}
-	for prefix, audience := range want.Advertisements {
+	for prefix, audience := range want.Advertisements.All() {
 		key := ofFamily{audience, bgp.FamilyOf(prefix.Addr())}
 		if _, known := out[key]; !known {
 			if number, ok := byPrefix[prefix]; ok {

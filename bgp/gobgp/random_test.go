@@ -3,7 +3,6 @@ package gobgp
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -74,7 +73,8 @@ type randomWorld struct {
 }
 
 func (w randomWorld) desired() bgp.Desired {
-	want := bgp.Desired{Config: w.rig.config(), Advertisements: ads()}
+	want := bgp.Desired{Config: w.rig.config()}
+	var told []advert
 	var names []string
 	for n := 1; n <= connected+strangers; n++ {
 		if n > connected && w.IntN(2) == 0 {
@@ -100,27 +100,29 @@ func (w randomWorld) desired() bgp.Desired {
 				exports[i].To = append(exports[i].To, name)
 			}
 		}
-		want.Advertisements[netip.MustParsePrefix(prefix)] = &bgp.Audience{Exports: exports}
+		told = append(told, advert{prefix, &bgp.Audience{Exports: exports}})
 	}
+	want.Advertisements = ads(told...)
 	return want
 }
 
 // other changes nothing but prefixes, among audiences that are there.
 func (w randomWorld) other(want bgp.Desired) bgp.Desired {
 	var audiences []*bgp.Audience
-	for prefix, audience := range want.Advertisements {
+	for prefix, audience := range want.Advertisements.All() {
 		if prefix.Addr().Is4() {
 			audiences = append(audiences, audience)
 		}
 	}
-	want.Advertisements = maps.Clone(want.Advertisements)
+	draft := want.Advertisements.Edit()
 	for i := range 4 {
 		prefix := netip.MustParsePrefix(fmt.Sprintf("172.17.%d.0/24", i))
-		delete(want.Advertisements, prefix)
+		draft.Delete(prefix)
 		if len(audiences) > 0 && w.IntN(2) == 0 {
-			want.Advertisements[prefix] = audiences[w.IntN(len(audiences))]
+			draft.Set(prefix, audiences[w.IntN(len(audiences))])
 		}
 	}
+	want.Advertisements = draft.Map()
 	return want
 }
 
@@ -152,7 +154,7 @@ func (w randomWorld) rules() []bgp.PrefixRule {
 
 func expectedToHear(want bgp.Desired, p bgp.Peer) []string {
 	var lines []string
-	for prefix, audience := range want.Advertisements {
+	for prefix, audience := range want.Advertisements.All() {
 		for _, export := range audience.Exports {
 			if nh := p.NextHops.For(bgp.FamilyOf(prefix.Addr())); nh.IsValid() && slices.Contains(export.To, p.Name) {
 				lines = append(lines, strings.TrimSuffix(fmt.Sprintf("%s via %s %s", prefix, nh, export.Attributes), " "))

@@ -153,12 +153,15 @@ func advertise(prefix string, to ...string) advert {
 	return advert{prefix, &bgp.Audience{Exports: []bgp.Export{{To: to}}}}
 }
 
-func ads(list ...advert) map[netip.Prefix]*bgp.Audience {
-	out := map[netip.Prefix]*bgp.Audience{}
+func ads(list ...advert) bgp.Advertisements { return alsoAds(bgp.Advertisements{}, list...) }
+
+// alsoAds adds to what is advertised.
+func alsoAds(to bgp.Advertisements, list ...advert) bgp.Advertisements {
+	draft := to.Edit()
 	for _, a := range list {
-		out[netip.MustParsePrefix(a.prefix)] = a.audience
+		draft.Set(netip.MustParsePrefix(a.prefix), a.audience)
 	}
-	return out
+	return draft.Map()
 }
 
 // apply applies and expects no error.

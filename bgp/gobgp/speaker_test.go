@@ -38,7 +38,7 @@ func TestAudienceChangeAnnouncesAndWithdrawsWithoutAReset(t *testing.T) {
 	r.hears(one, "10.2.0.0/24 via 192.0.2.1", "2001:db8:1::/64 via 2001:db8::1")
 	r.hears(two, "10.1.0.0/24 via 192.0.2.2", "2001:db8:1::/64 via 2001:db8::2")
 
-	want.Advertisements = nil
+	want.Advertisements = bgp.Advertisements{}
 	r.apply(want)
 	r.hears(one)
 	r.hears(two)
@@ -86,7 +86,7 @@ func TestPeersThatComeAndGoCauseNoUpdatesToTheOthers(t *testing.T) {
 	r.hears(three, "10.1.0.0/24 via 192.0.2.3")
 
 	// The next announcement is the first thing that peer-1 hears.
-	want.Advertisements[netip.MustParsePrefix("10.2.0.0/24")] = advertise("10.2.0.0/24", "peer-1").audience
+	want.Advertisements = alsoAds(want.Advertisements, advertise("10.2.0.0/24", "peer-1"))
 	r.apply(want)
 	r.hears(one, "10.1.0.0/24 via 192.0.2.1", "10.2.0.0/24 via 192.0.2.1")
 	if got := one.updateCount() - before; got != 1 {
@@ -191,7 +191,7 @@ func TestLearnedPathsAreToldToNobody(t *testing.T) {
 	one.announceSegments(t, "10.1.0.0/24")
 	two.announce(t, "10.2.0.0/24", two.asn)
 	r.learns("10.1.0.0/24 127.0.1.1@peer-1", "10.2.0.0/24 127.0.1.2@peer-2")
-	want.Advertisements[netip.MustParsePrefix("10.8.0.0/24")] = advertise("10.8.0.0/24", "peer-1", "peer-2").audience
+	want.Advertisements = alsoAds(want.Advertisements, advertise("10.8.0.0/24", "peer-1", "peer-2"))
 	r.apply(want)
 	r.hears(one, "10.8.0.0/24 via 192.0.2.1", "10.9.0.0/24 via 192.0.2.1")
 	r.hears(two, "10.8.0.0/24 via 192.0.2.2", "10.9.0.0/24 via 192.0.2.2")
@@ -219,7 +219,7 @@ func TestOurOwnPrefixIsNeverLearned(t *testing.T) {
 	if got := r.listed(); got != "" {
 		t.Errorf("the RIB lists %q", got)
 	}
-	want.Advertisements = nil
+	want.Advertisements = bgp.Advertisements{}
 	r.apply(want)
 	r.learns("10.1.0.0/24 127.0.1.1@peer-1")
 }
@@ -296,19 +296,17 @@ func TestABadPeerAffectsOnlyItself(t *testing.T) {
 		"bad-rule":            func(p *bgp.Peer) { p.Import = []bgp.PrefixRule{{}} },
 		"same-address":        func(p *bgp.Peer) { p.Address = r.peer(1).Address },
 	}
-	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}, Advertisements: ads(
-		advertise("10.1.0.0/24", "peer-1"), advertise("10.0.0.1/8", "peer-1"),
-	)}
-	n := 10
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}}
+	n, told := 10, []string{"peer-1"}
 	for name, spoil := range bad {
 		n++
 		p := r.peer(n)
 		p.Name = name
 		spoil(&p)
 		want.Peers = append(want.Peers, p)
-		heard := &want.Advertisements[netip.MustParsePrefix("10.1.0.0/24")].Exports[0]
-		heard.To = append(heard.To, name)
+		told = append(told, name)
 	}
+	want.Advertisements = ads(advertise("10.1.0.0/24", told...), advertise("10.0.0.1/8", "peer-1"))
 	err := r.tryApply(want)
 	failed := map[string]bool{}
 	for _, e := range peerErrors(err) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
+	"github.com/fairway-bgp/fairway/cow"
 )
 
 // Problem is something in a file that is not used as it stands, and why.
@@ -60,13 +61,13 @@ func sorted(problems []Problem) []Problem {
 func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
 	snap := &snapshot.Snapshot{
 		Nodes:          map[string]*snapshot.Node{},
-		Services:       map[string]*snapshot.Service{},
 		Speakers:       map[string]*v1alpha1.BGPSpeaker{},
 		Peers:          map[string]*v1alpha1.BGPPeer{},
 		Advertisements: map[string]*v1alpha1.BGPAdvertisement{},
 		Passwords:      map[string]snapshot.Password{},
 	}
 	var problems []Problem
+	services := map[string]*snapshot.Service{}
 	first := map[string]object{}
 	for _, o := range objects {
 		if earlier, twice := first[o.String()]; twice {
@@ -75,8 +76,9 @@ func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
 			continue
 		}
 		first[o.String()] = o
-		put(snap, o)
+		put(snap, services, o)
 	}
+	snap.Services = cow.Of(services)
 	slices.SortFunc(snap.ServiceCIDRs, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 	})
@@ -84,13 +86,13 @@ func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
 	return snap, problems
 }
 
-func put(snap *snapshot.Snapshot, o object) {
+func put(snap *snapshot.Snapshot, services map[string]*snapshot.Service, o object) {
 	switch v := o.value.(type) {
 	case *corev1.Node:
 		snap.Nodes[o.key] = snapshot.NodeFrom(v)
 	case *corev1.Service:
 		if service := snapshot.ServiceFrom(v); service != nil {
-			snap.Services[o.key] = service
+			services[o.key] = service
 		}
 	case *corev1.Secret:
 		snap.Passwords[o.key] = snapshot.PasswordFrom(v)

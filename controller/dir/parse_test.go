@@ -60,8 +60,9 @@ func text(snap *snapshot.Snapshot) string {
 		n := snap.Nodes[key]
 		fmt.Fprintf(&b, "Node %s addresses %v podCIDRs %v annotations %v\n", n.Name, n.Addresses, n.PodCIDRs, n.Annotations)
 	}
-	for _, key := range slices.Sorted(maps.Keys(snap.Services)) {
-		fmt.Fprintf(&b, "Service %s %v\n", key, snap.Services[key].ClusterIPs)
+	for _, key := range slices.Sorted(snap.Services.Keys()) {
+		service, _ := snap.Services.Get(key)
+		fmt.Fprintf(&b, "Service %s %v\n", key, service.ClusterIPs)
 	}
 	fmt.Fprintf(&b, "ServiceCIDRs %v\n", snap.ServiceCIDRs)
 	for _, key := range slices.Sorted(maps.Keys(snap.Speakers)) {

@@ -177,23 +177,13 @@ func (s *Source) Snapshot() (*snapshot.Snapshot, report.Source) {
 func (s *Source) build() *snapshot.Snapshot {
 	return &snapshot.Snapshot{
 		Nodes:          s.nodes.view(),
-		Services:       s.services.view(),
+		Services:       s.services.version(),
 		ServiceCIDRs:   s.prefixes(),
 		Speakers:       s.speakers.view(),
 		Peers:          s.peers.view(),
 		Advertisements: s.advertisements.view(),
 		Passwords:      s.passwords.view(),
-		ServiceChanges: s.serviceChanges(),
 	}
-}
-
-// serviceChanges tells what view has just returned, unless it is the first time.
-func (s *Source) serviceChanges() *snapshot.ServiceChanges {
-	before, keys := s.services.changes()
-	if before == nil {
-		return nil
-	}
-	return &snapshot.ServiceChanges{From: before, Keys: keys}
 }
 
 func (s *Source) prefixes() []netip.Prefix {

@@ -30,17 +30,17 @@ type secret struct {
 // refer brings the Secrets that are followed in line with what objects refer to.
 func (s *Source) refer() {
 	wanted := map[string]bool{}
-	for _, speaker := range s.speakers.items {
+	for _, speaker := range s.speakers.view() {
 		if ref := speaker.Spec.Topology.PasswordSecretRef; ref != nil {
 			wanted[ref.Name] = true
 		}
 	}
-	for _, peer := range s.peers.items {
+	for _, peer := range s.peers.view() {
 		if ref := peer.Spec.PasswordSecretRef; ref != nil {
 			wanted[ref.Name] = true
 		}
 	}
-	s.nodes.others.idle = !needsOthers(s.speakers.items)
+	s.nodes.others.idle = !needsOthers(s.speakers.view())
 	for name, c := range s.secrets {
 		if !wanted[name] {
 			if c.stop != nil {

@@ -239,6 +239,6 @@ func (t *term) fill(out *report.Controller) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out.Turned, out.Source = t.turned, t.source
-	out.Nodes, out.NodeStates = len(t.nodes.items), len(t.states.items)
+	out.Nodes, out.NodeStates = t.nodes.items.Len(), t.states.items.Len()
 	out.Objects = t.objects
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
+	"github.com/fairway-bgp/fairway/cow"
 )
 
 // saying is one source of announcements for this node, a BGPAdvertisement or the rule that
@@ -28,22 +30,9 @@ type saying struct {
 // by the same ones have the same audience, which is made once.
 type sayings string
 
+// with returns the set with one more, which is greater than all in it.
 func (s sayings) with(index int) sayings {
-	b := make([]byte, 0, len(s)+2)
-	done := false
-	for i := 0; i < len(s); i += 2 {
-		have := int(binary.BigEndian.Uint16([]byte(s[i : i+2])))
-		if have >= index && !done {
-			b, done = binary.BigEndian.AppendUint16(b, uint16(index)), true
-		}
-		if have != index {
-			b = append(b, s[i:i+2]...)
-		}
-	}
-	if !done {
-		b = binary.BigEndian.AppendUint16(b, uint16(index))
-	}
-	return sayings(b)
+	return sayings(binary.BigEndian.AppendUint16([]byte(s), uint16(index)))
 }
 
 func (s sayings) each(do func(index int)) {
@@ -57,9 +46,11 @@ type announcer struct {
 	b         *builder
 	sayings   []saying
 	podCIDRs  []netip.Prefix // this node's, that may be announced
-	said      map[netip.Prefix]sayings
+	claims    claims
 	audiences map[audienceKey]*bgp.Audience
-	claims    *claims
+
+	advertised *cow.Draft[netip.Prefix, *bgp.Audience]
+	tally      map[group]int // how many are advertised
 }
 
 type audienceKey struct {
@@ -70,31 +61,71 @@ type audienceKey struct {
 // planAdvertisements fills Desired.Advertisements from the advertisements that select this
 // node. Mesh peers always hear the pod CIDRs.
 func (b *builder) planAdvertisements() {
-	a := &announcer{b: b, said: map[netip.Prefix]sayings{}, audiences: map[audienceKey]*bgp.Audience{}, claims: newClaims(len(b.snap.Services))}
+	room := 2 * b.snap.Services.Len() // dual-stack
+	a := &announcer{
+		b:          b,
+		claims:     claims{cow.Make[netip.Prefix, []*snapshot.Service](room)},
+		audiences:  map[audienceKey]*bgp.Audience{},
+		advertised: cow.Make[netip.Prefix, *bgp.Audience](room),
+		tally:      map[group]int{},
+	}
 	a.listen()
 	a.refuseNoPodCIDR()
 	a.podCIDRs = b.ownPodCIDRs()
-	a.sayPodCIDRs(func(netip.Prefix) bool { return true })
-	for key, service := range b.snap.Services {
+	for key, service := range b.snap.Services.All() {
 		a.refuseProblems(key, service)
-		a.claims.replace(nil, service)
-		for _, addr := range service.ClusterIPs {
-			a.sayService(service, addr)
+		for prefix := range prefixesOf(service) {
+			a.claims.add(prefix, service)
 		}
 	}
-	b.plan.Desired.Advertisements = make(map[netip.Prefix]*bgp.Audience, len(a.said))
-	a.publish()
+	a.decide(slices.Values(a.podCIDRs))
+	a.decide(a.claims.Map().Keys())
 	b.plan.announcer = a
 }
 
-// publish adds all that is said to what is advertised.
-func (a *announcer) publish() {
-	for prefix, by := range a.said {
-		if audience := a.audience(by, bgp.FamilyOf(prefix.Addr())); len(audience.Exports) > 0 {
-			a.b.plan.Desired.Advertisements[prefix] = audience
+// decide gives prefixes the audience that all who ask for them together ask for.
+func (a *announcer) decide(prefixes iter.Seq[netip.Prefix]) {
+	for prefix := range prefixes {
+		was, _ := a.advertised.Get(prefix)
+		is := a.audienceOf(prefix)
+		if is == was {
+			continue
+		}
+		if was != nil {
+			a.tally[a.groupOf(prefix, was)]--
+			a.advertised.Delete(prefix)
+		}
+		if is != nil {
+			a.tally[a.groupOf(prefix, is)]++
+			a.advertised.Set(prefix, is)
 		}
 	}
-	a.said = nil
+	a.b.plan.Desired.Advertisements = a.advertised.Map()
+}
+
+// audienceOf returns who hears a prefix; nil: nobody.
+func (a *announcer) audienceOf(prefix netip.Prefix) *bgp.Audience {
+	by := a.sayingsOf(prefix)
+	if by == "" {
+		return nil
+	}
+	if audience := a.audience(by, bgp.FamilyOf(prefix.Addr())); len(audience.Exports) > 0 {
+		return audience
+	}
+	return nil
+}
+
+// sayingsOf returns who says a prefix.
+func (a *announcer) sayingsOf(prefix netip.Prefix) (by sayings) {
+	services, _ := a.claims.Get(prefix)
+	pods := slices.Contains(a.podCIDRs, prefix)
+	for i, s := range a.sayings {
+		saysIt := func(service *snapshot.Service) bool { return saysClusterIPs(s.spec, service) }
+		if pods && saysPodCIDRs(s.spec) || slices.ContainsFunc(services, saysIt) {
+			by = by.with(i)
+		}
+	}
+	return by
 }
 
 // listen finds the sayings of this node, the rule of the mesh last.
@@ -167,24 +198,9 @@ func hears(t target, to *v1alpha1.AdvertisementTargets) bool {
 	return selects(to.PeerSelector, t.labels)
 }
 
-func (a *announcer) say(prefix netip.Prefix, index int) {
-	a.said[prefix] = a.said[prefix].with(index)
-}
-
 func (a *announcer) refuseNoPodCIDR() {
 	if node := a.b.node; len(node.PodCIDRs) == 0 {
 		a.b.refuse(Ref{"Node", node.Name}, "podCIDRs", ReasonNoPodCIDR, "the Node has no podCIDRs, so none is advertised; a controller manager with --allocate-node-cidrs assigns them")
-	}
-}
-
-// sayPodCIDRs says the node's pod CIDRs among the prefixes that are asked about.
-func (a *announcer) sayPodCIDRs(asked func(netip.Prefix) bool) {
-	for _, prefix := range a.podCIDRs {
-		for i, s := range a.sayings {
-			if asked(prefix) && (s.spec == nil || s.spec.PodCIDRs != nil) {
-				a.say(prefix, i)
-			}
-		}
 	}
 }
 
@@ -194,19 +210,29 @@ func (a *announcer) refuseProblems(key string, service *snapshot.Service) {
 	}
 }
 
-// sayService says one address of a Service.
-func (a *announcer) sayService(service *snapshot.Service, addr netip.Addr) {
-	for i, s := range a.sayings {
-		if s.spec != nil && advertisesClusterIPs(s.spec, service) {
-			a.say(netip.PrefixFrom(addr, addr.BitLen()), i)
+// prefixesOf yields what a Service may be advertised by; nothing of none.
+func prefixesOf(service *snapshot.Service) iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		if service == nil {
+			return
+		}
+		for _, addr := range service.ClusterIPs {
+			if !yield(netip.PrefixFrom(addr, addr.BitLen())) {
+				return
+			}
 		}
 	}
 }
 
-// advertisesClusterIPs reports whether the advertisement chooses the Service. One that also
+// saysPodCIDRs reports whether pod CIDRs are said: by the rule of the mesh they always are.
+func saysPodCIDRs(spec *v1alpha1.BGPAdvertisementSpec) bool {
+	return spec == nil || spec.PodCIDRs != nil
+}
+
+// saysClusterIPs reports whether the advertisement chooses the Service. One that also
 // chooses by namespace chooses nothing yet: to leave that out would say more than was asked.
-func advertisesClusterIPs(spec *v1alpha1.BGPAdvertisementSpec, service *snapshot.Service) bool {
-	return spec.Services != nil && spec.Services.NamespaceSelector == nil &&
+func saysClusterIPs(spec *v1alpha1.BGPAdvertisementSpec, service *snapshot.Service) bool {
+	return spec != nil && spec.Services != nil && spec.Services.NamespaceSelector == nil &&
 		slices.Contains(spec.Services.AddressTypes, v1alpha1.AddressClusterIP) &&
 		selects(spec.Services.Selector, service.Labels)
 }

@@ -6,8 +6,8 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
+	"github.com/fairway-bgp/fairway/cow"
 )
 
 // inputs are what a plan was made of.
@@ -23,20 +23,22 @@ func again(snap *snapshot.Snapshot, local Local, prev *Plan) *Plan {
 	if prev == nil || prev.announcer == nil || !sameBut(prev.made, inputs{snap, local}) {
 		return nil
 	}
-	changed := changedServices(prev.made.snap.Services, snap)
 	next := *prev
 	next.made = inputs{snap, local}
-	next.Desired.Changes = nil
 	next.Resets = nil // a Service touches no session
+	changed := map[string]bool{}
+	for key := range cow.Diff(prev.made.snap.Services, snap.Services) {
+		changed[key] = true
+	}
 	if len(changed) == 0 {
 		return &next
 	}
-	if len(changed) > len(snap.Services)/4 {
+	if len(changed) > snap.Services.Len()/4 {
 		return nil // no cheaper than the whole
 	}
 	next.announcer = prev.announcer.fork(&next, snap)
 	next.announcer.resay(changed, prev.made.snap)
-	next.sort()
+	next.sortRefusals()
 	return &next
 }
 
@@ -74,35 +76,6 @@ func sameMap[V comparable](a, b map[string]V) bool {
 	return true
 }
 
-// changedServices returns the keys that are new, gone, or stand for another object.
-func changedServices(before map[string]*snapshot.Service, snap *snapshot.Snapshot) map[string]bool {
-	now, changed := snap.Services, map[string]bool{}
-	if same(before, now) {
-		return changed
-	}
-	if told := snap.ServiceChanges; told != nil && same(told.From, before) {
-		for _, key := range told.Keys {
-			if before[key] != now[key] {
-				changed[key] = true
-			}
-		}
-		return changed
-	}
-	for key, service := range now {
-		if before[key] != service {
-			changed[key] = true
-		}
-	}
-	if len(before) != len(now)-len(changed) { // some of before are gone, or some of now are new
-		for key := range before {
-			if _, still := now[key]; !still {
-				changed[key] = true
-			}
-		}
-	}
-	return changed
-}
-
 // fork returns an announcer for the next plan that knows the same sayings and audiences.
 func (a *announcer) fork(next *Plan, snap *snapshot.Snapshot) *announcer {
 	b := *a.b
@@ -110,41 +83,29 @@ func (a *announcer) fork(next *Plan, snap *snapshot.Snapshot) *announcer {
 	next.Refusals = slices.Clone(next.Refusals)
 	fork := *a
 	fork.b = &b
-	fork.claims = a.claims.fork()
+	fork.claims = claims{a.claims.Map().Edit()}
+	fork.advertised = a.advertised.Map().Edit()
+	fork.tally = maps.Clone(a.tally)
 	return &fork
 }
 
-// resay decides the prefixes of changed Services anew, in a copy of what is advertised.
+// resay decides the prefixes of changed Services anew.
 func (a *announcer) resay(changed map[string]bool, before *snapshot.Snapshot) {
 	affected := map[netip.Prefix]bool{}
 	for key := range changed {
-		was, is := before.Services[key], a.b.snap.Services[key]
-		a.claims.replace(was, is)
-		for _, service := range []*snapshot.Service{was, is} {
-			if service == nil {
-				continue
-			}
-			for _, addr := range service.ClusterIPs {
-				affected[netip.PrefixFrom(addr, addr.BitLen())] = true
-			}
+		was, _ := before.Services.Get(key)
+		is, _ := a.b.snap.Services.Get(key)
+		for prefix := range prefixesOf(was) {
+			a.claims.drop(prefix, was)
+			affected[prefix] = true
+		}
+		for prefix := range prefixesOf(is) {
+			a.claims.add(prefix, is)
+			affected[prefix] = true
 		}
 	}
 	a.refuseAnew(changed)
-	a.said = map[netip.Prefix]sayings{}
-	a.sayPodCIDRs(func(p netip.Prefix) bool { return affected[p] })
-	for prefix := range affected {
-		// An address may be that of several Services, so all of them are asked.
-		for _, service := range a.claims.of(prefix.Addr()) {
-			a.sayService(service, prefix.Addr())
-		}
-	}
-	from := a.b.plan.Desired.Advertisements
-	a.b.plan.Desired.Advertisements = maps.Clone(from)
-	a.b.plan.Desired.Changes = &bgp.Changes{From: from, Prefixes: affected}
-	for prefix := range affected {
-		delete(a.b.plan.Desired.Advertisements, prefix)
-	}
-	a.publish()
+	a.decide(maps.Keys(affected))
 }
 
 // refuseAnew makes the refusals of changed Services anew.
@@ -153,7 +114,7 @@ func (a *announcer) refuseAnew(changed map[string]bool) {
 		return r.Object.Kind == "Service" && changed[r.Object.Name]
 	})
 	for key := range changed {
-		if service := a.b.snap.Services[key]; service != nil {
+		if service, there := a.b.snap.Services.Get(key); there {
 			a.refuseProblems(key, service)
 		}
 	}

@@ -2,7 +2,6 @@ package plan_test
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"testing"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
+	"github.com/fairway-bgp/fairway/cow"
 )
 
 // large is a cluster of 5,000 nodes and 10,000 Services, seen from one node with two routers.
@@ -23,7 +23,6 @@ func large() (*snapshot.Snapshot, plan.Local) {
 	v1alpha1.SetDefaultsBGPSpeaker(speaker)
 	snap := &snapshot.Snapshot{
 		Nodes:    map[string]*snapshot.Node{},
-		Services: map[string]*snapshot.Service{},
 		Speakers: map[string]*v1alpha1.BGPSpeaker{"default": speaker},
 		Peers:    map[string]*v1alpha1.BGPPeer{},
 		Advertisements: map[string]*v1alpha1.BGPAdvertisement{"default": {
@@ -45,10 +44,11 @@ func large() (*snapshot.Snapshot, plan.Local) {
 			PodCIDRs:  []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)},
 		}
 	}
+	services := map[string]*snapshot.Service{}
 	for i := range 10000 {
-		key := fmt.Sprintf("default/service-%d", i)
-		snap.Services[key] = service(i)
+		services[fmt.Sprintf("default/service-%d", i)] = service(i)
 	}
+	snap.Services = cow.Of(services)
 	local := plan.Local{NodeName: "node-0", Networks: []plan.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Addr: netip.MustParseAddr("192.0.2.11"), Link: 2}}}
 	return snap, local
 }
@@ -72,10 +72,9 @@ func BenchmarkOneServiceChanges(b *testing.B) {
 	p := plan.Build(snap, local, nil)
 	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
-		next := *snap
-		next.Services = maps.Clone(snap.Services)
-		next.Services["default/service-7"] = service(20000 + i%2)
-		next.ServiceChanges = &snapshot.ServiceChanges{From: snap.Services, Keys: []string{"default/service-7"}}
+		next, services := *snap, snap.Services.Edit()
+		services.Set("default/service-7", service(20000+i%2))
+		next.Services = services.Map()
 		snap = &next
 		b.StartTimer()
 		p = plan.Build(snap, local, p)

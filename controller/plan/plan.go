@@ -194,11 +194,15 @@ func (b *builder) refuse(object Ref, subject, reason, message string) {
 }
 
 func (p *Plan) sort() {
+	p.sortRefusals()
+	slices.SortFunc(p.Verdicts, func(a, b Verdict) int { return compareRefs(a.Object, b.Object) })
+	slices.SortFunc(p.Desired.Peers, func(a, b bgp.Peer) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+func (p *Plan) sortRefusals() {
 	slices.SortFunc(p.Refusals, func(a, b Refusal) int {
 		return cmp.Or(compareRefs(a.Object, b.Object), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Reason, b.Reason))
 	})
-	slices.SortFunc(p.Verdicts, func(a, b Verdict) int { return compareRefs(a.Object, b.Object) })
-	slices.SortFunc(p.Desired.Peers, func(a, b bgp.Peer) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 func compareRefs(a, b Ref) int {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/fairway-bgp/fairway/bgp"
@@ -15,20 +16,22 @@ type Said struct {
 	Down          int  // meant for peers none of whose sessions is up
 }
 
+// group is prefixes of one kind that are told alike.
+type group struct {
+	audience *bgp.Audience
+	pods     bool
+}
+
+func (a *announcer) groupOf(prefix netip.Prefix, audience *bgp.Audience) group {
+	return group{audience, slices.Contains(a.podCIDRs, prefix)}
+}
+
 // Said counts what each BGPAdvertisement of this node says, sorted; one that says nothing has
 // a row too. up tells whether the session with a peer, by name, is established.
 func (p *Plan) Said(up func(peer string) bool) []Said {
 	a := p.announcer
 	if a == nil {
 		return nil
-	}
-	type group struct {
-		audience *bgp.Audience
-		pods     bool
-	}
-	prefixes := map[group]int{}
-	for prefix, audience := range p.Desired.Advertisements {
-		prefixes[group{audience, slices.Contains(a.podCIDRs, prefix)}]++
 	}
 	rows := map[Said]*Said{}
 	row := func(s saying, pods bool) *Said {
@@ -48,7 +51,7 @@ func (p *Plan) Said(up func(peer string) bool) []Said {
 	}
 	for key, audience := range a.audiences {
 		for _, pods := range []bool{true, false} {
-			count := prefixes[group{audience, pods}]
+			count := a.tally[group{audience, pods}]
 			if count == 0 {
 				continue
 			}

@@ -7,11 +7,12 @@ import (
 
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
+	"github.com/fairway-bgp/fairway/cow"
 )
 
 func TestSaidCountsWhatPeersHear(t *testing.T) {
 	snap, local := large()
-	snap.Services = map[string]*snapshot.Service{"default/a": service(1), "default/b": service(2)}
+	snap.Services = cow.Of(map[string]*snapshot.Service{"default/a": service(1), "default/b": service(2)})
 	p := plan.Build(snap, local, nil)
 	for _, tt := range []struct{ up, want string }{
 		{"", "default pods 0/1, default services 0/2"}, // IPv4 alone: the node has no IPv6 next hop

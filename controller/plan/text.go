@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -24,8 +23,9 @@ func (p *Plan) String() string {
 	for _, peer := range p.Desired.Peers {
 		writePeer(&b, peer)
 	}
-	for _, prefix := range slices.SortedFunc(maps.Keys(p.Desired.Advertisements), comparePrefixes) {
-		for _, export := range p.Desired.Advertisements[prefix].Exports {
+	for _, prefix := range slices.SortedFunc(p.Desired.Advertisements.Keys(), comparePrefixes) {
+		audience, _ := p.Desired.Advertisements.Get(prefix)
+		for _, export := range audience.Exports {
 			fmt.Fprintf(&b, "advertise %s to %s", prefix, strings.Join(export.To, " "))
 			if attributes := export.Attributes.String(); attributes != "" {
 				fmt.Fprintf(&b, " with %s", attributes)

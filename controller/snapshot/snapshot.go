@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/cow"
 )
 
 // Snapshot is all that a source knows at one moment.
@@ -18,10 +19,7 @@ type Snapshot struct {
 	// Nodes by name, this agent's own among them.
 	Nodes map[string]*Node
 	// Services by namespace/name.
-	Services map[string]*Service
-	// ServiceChanges tells how Services came to be, where the source knows it: comparing them all
-	// takes longer than anything else when one changes. It adds nothing to what they say.
-	ServiceChanges *ServiceChanges
+	Services Services
 	// ServiceCIDRs of the cluster, from ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
 
@@ -38,12 +36,8 @@ type Snapshot struct {
 	Passwords map[string]Password
 }
 
-// ServiceChanges are the Services that may differ from those of an earlier snapshot; all
-// others are the same.
-type ServiceChanges struct {
-	From map[string]*Service // of the earlier snapshot: this very map
-	Keys []string
-}
+// Services are Services by namespace/name.
+type Services = cow.Map[string, *Service]
 
 // Password is what a Secret holds for a session.
 type Password struct {

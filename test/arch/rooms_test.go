@@ -35,8 +35,10 @@ var rooms = []room{
 	{folder: "api/v1alpha1", foreign: []string{apimachinery}},
 	{folder: "api/agent/v1", foreign: []string{protobuf, grpc}},
 
-	{folder: "bgp"},
-	{folder: "bgp/gobgp", own: []string{"bgp"}, foreign: []string{goBGP, grpc, protobuf}},
+	{folder: "cow"},
+
+	{folder: "bgp", own: []string{"cow"}},
+	{folder: "bgp/gobgp", own: []string{"bgp", "cow"}, foreign: []string{goBGP, grpc, protobuf}},
 	{folder: "bgp/bfd", foreign: []string{xSys, xNet}},
 
 	{folder: "routes"},
@@ -50,12 +52,12 @@ var rooms = []room{
 	},
 	{
 		folder:  "controller/snapshot",
-		own:     []string{"api/v1alpha1", "bgp"},
+		own:     []string{"api/v1alpha1", "bgp", "cow"},
 		foreign: []string{kubeAPI, apimachinery},
 	},
 	{
 		folder:  "controller/plan",
-		own:     []string{"controller/snapshot", "api/v1alpha1", "bgp", "routes"},
+		own:     []string{"controller/snapshot", "api/v1alpha1", "bgp", "routes", "cow"},
 		foreign: []string{apimachinery},
 	},
 	{
@@ -66,7 +68,7 @@ var rooms = []room{
 	{folder: "controller/rollup", own: []string{"api/v1alpha1"}, foreign: []string{apimachinery}},
 	{
 		folder:  "controller/kube",
-		own:     []string{"controller/kube/client", "controller/snapshot", "controller/report", "controller/rollup", "api/v1alpha1", "bgp"},
+		own:     []string{"controller/kube/client", "controller/snapshot", "controller/report", "controller/rollup", "api/v1alpha1", "bgp", "cow"},
 		foreign: []string{clientGo, kubeAPI, apimachinery},
 	},
 	{
@@ -76,7 +78,7 @@ var rooms = []room{
 	},
 	{
 		folder: "controller/dir",
-		own:    []string{"controller/snapshot", "controller/report", "api/v1alpha1"},
+		own:    []string{"controller/snapshot", "controller/report", "api/v1alpha1", "cow"},
 		foreign: []string{
 			kubeAPI, apimachinery, "sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/v3",
 			"github.com/fsnotify/fsnotify",

@@ -161,9 +161,10 @@ func text(snap *snapshot.Snapshot) string {
 	for _, name := range slices.Sorted(maps.Keys(snap.Nodes)) {
 		parts = append(parts, fmt.Sprint(name, snap.Nodes[name].PodCIDRs))
 	}
-	for _, name := range slices.Sorted(maps.Keys(snap.Services)) {
+	for _, name := range slices.Sorted(snap.Services.Keys()) {
+		service, _ := snap.Services.Get(name)
 		if name != "default/kubernetes" {
-			parts = append(parts, fmt.Sprint(name, snap.Services[name].ClusterIPs))
+			parts = append(parts, fmt.Sprint(name, service.ClusterIPs))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(snap.Speakers)) {
