@@ -138,7 +138,7 @@ func (f *Forwarder) reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the RIB: %w", err)
 	}
-	want := routes.Desired{Complete: complete}
+	want := routes.Desired{Routes: importer.Own(), Complete: complete}
 	refused := map[netip.Prefix][]plan.Refusal{}
 	for _, c := range rib {
 		d := importer.Decide(c)

@@ -205,12 +205,15 @@ func (w *world) inherit(prefix string) {
 }
 
 // prefixes returns what the kernel holds.
+// prefixes are those of the routes that lead somewhere.
 func (w *world) prefixes() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []string
-	for key := range w.kernel {
-		out = append(out, key.Prefix.String())
+	for key, route := range w.kernel {
+		if route.Kind == routes.Unicast {
+			out = append(out, key.Prefix.String())
+		}
 	}
 	slices.Sort(out)
 	return strings.Join(out, " ")
@@ -373,6 +376,38 @@ func TestASpeakerThatIsTakenAwayLeavesNoRoutes(t *testing.T) {
 	})
 }
 
+func TestUnusedPodAddressesAreUnreachableForAsLongAsThePodCIDRIsOurs(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		own := func() (out string) {
+			for _, route := range w.kernel {
+				out += route.String()
+			}
+			return out
+		}
+		w.start(t)
+		pass(time.Second) // additions do not wait for the picture to be complete
+		if got, want := own(), "unreachable 10.244.1.0/24 metric 4294967295 table 254"; got != want {
+			t.Errorf("the kernel holds %q, want %q", got, want)
+		}
+		w.setSession(bgp.Established, true)
+		pass(time.Second)
+		w.change(func(s *snapshot.Snapshot) {
+			node := *s.Nodes["node-1"]
+			node.PodCIDRs = []netip.Prefix{netip.MustParsePrefix("fd00:10:244:1::/64")}
+			s.Nodes = map[string]*snapshot.Node{"node-1": &node}
+		})
+		pass(time.Second)
+		if got, want := own(), "unreachable fd00:10:244:1::/64 metric 4294967295 table 254"; got != want {
+			t.Errorf("the kernel holds %q, want %q", got, want)
+		}
+		w.change(func(s *snapshot.Snapshot) { s.Speakers = nil })
+		pass(time.Second)
+		if got := own(); got != "" {
+			t.Errorf("without a speaker the kernel holds %q", got)
+		}
+	})
+}
+
 func TestAnotherTableMovesTheRoutes(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.start(t)
@@ -385,8 +420,8 @@ func TestAnotherTableMovesTheRoutes(t *testing.T) {
 			s.Speakers = map[string]*v1alpha1.BGPSpeaker{"default": speaker}
 		})
 		pass(time.Second)
-		for key := range w.kernel {
-			if key.Table != 100 {
+		for key, route := range w.kernel {
+			if key.Table != 100 && route.Kind == routes.Unicast {
 				t.Errorf("the kernel holds %v", key)
 			}
 		}

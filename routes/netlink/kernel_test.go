@@ -227,6 +227,35 @@ unreachable fd40::/64 dev lo metric 2048 pref medium`
 	mustHold(t, fib)
 }
 
+// An unreachable route at the worst metric is there for the addresses that nothing else
+// claims: a connected network of the very same prefix wins, and so does what is within it.
+func TestUnreachableAtTheWorstMetricLosesToAllElse(t *testing.T) {
+	fib := inNamespace(t)
+	for prefix, c := range map[string]struct{ family, network, host, within, unused string }{
+		"10.1.0.0/24": {"-4", "10.1.0.1/24", "10.1.0.7", "10.1.0.128/25", "10.1.0.8"},
+		"fd10::/64":   {"-6", "fd10::1/64", "fd10::7", "fd10::8000:0:0:0/65", "fd10::8"},
+	} {
+		r := route(t, prefix)
+		r.Metric = 4294967295
+		ip(t, c.family+" route add default dev two")
+		apply(t, fib, add(r))
+		mustHold(t, fib, r)
+		// ip-route(8) tells of an unreachable route as an error.
+		if out, err := exec.CommandContext(t.Context(), "ip", c.family, "route", "get", c.unused).CombinedOutput(); err == nil {
+			t.Errorf("%s leads to %s", c.unused, out)
+		}
+		ip(t, c.family+" route add "+c.within+" dev two")
+		ip(t, "addr add "+c.network+" dev one")
+		for addr, dev := range map[string]string{c.host: "dev one ", netip.MustParsePrefix(c.within).Addr().Next().String(): "dev two "} {
+			if got := ip(t, c.family+" route get "+addr); !strings.Contains(got, dev) {
+				t.Errorf("%s is reached by %s", addr, got)
+			}
+		}
+		ip(t, "addr del "+c.network+" dev one")
+		apply(t, fib, del(r))
+	}
+}
+
 func TestReplaceReachesEveryFormFromEveryOther(t *testing.T) {
 	fib := inNamespace(t)
 	for name, forms := range map[string][]routes.Route{

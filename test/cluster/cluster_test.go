@@ -78,7 +78,7 @@ func TestLearnedRoutesReachTheKernelOrDoNot(t *testing.T) {
 	if err != nil || !strings.Contains(rib, "172.31.0.0/16") || !strings.Contains(rib, "10.244.201.128/25") {
 		t.Fatalf("the router's other prefixes have not arrived, so that nothing is shown: %v\n%s", err, rib)
 	}
-	ours, err := one.Routes(t.Context(), "proto", "219")
+	ours, err := one.Routes(t.Context(), "proto", "219", "type", "unicast")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +93,15 @@ func TestLearnedRoutesReachTheKernelOrDoNot(t *testing.T) {
 	for _, prefix := range []string{"172.31.0.0/16", "10.244.201.128/25"} {
 		if err := hasRoute(t.Context(), one.Host, prefix); err != nil {
 			t.Error(err)
+		}
+	}
+
+	t.Log("an address of this node's that no pod has: refused here, not sent to the router")
+	for _, args := range [][]string{
+		{"ip", "route", "get", "10.244.1.99"}, {"ip", "-6", "route", "get", "fd00:10:244:1::99"},
+	} {
+		if out, err := one.run(args...); err == nil || !strings.Contains(err.Error(), "No route to host") && !strings.Contains(err.Error(), "unreachable") {
+			t.Errorf("%v: %s%v", args, out, err)
 		}
 	}
 
@@ -120,7 +129,7 @@ func TestLearnedRoutesReachTheKernelOrDoNot(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if state.Status.SessionsEstablished != 3 || state.Status.ASN != 64512 || state.Status.Routes.Installed != 3 || len(state.Status.Advertisements) != 2 || state.Status.Advertisements[0].Advertised != 2 {
+		if state.Status.SessionsEstablished != 3 || state.Status.ASN != 64512 || state.Status.Routes.Installed != 5 || len(state.Status.Advertisements) != 2 || state.Status.Advertisements[0].Advertised != 2 {
 			return fmt.Errorf("status is %+v", state.Status)
 		}
 		return nil
@@ -355,10 +364,10 @@ func (r *rig) watchRouter(t *testing.T) <-chan arrival {
 	return out
 }
 
-// routesText is what `ip route` says of our routes, in a fixed order.
+// routesText is what `ip route` says of our routes that lead somewhere, in a fixed order.
 func routesText(t *testing.T, n *node) string {
 	t.Helper()
-	out, err := n.run("sh", "-c", "ip route show proto 219; ip -6 route show proto 219")
+	out, err := n.run("sh", "-c", "ip route show proto 219 type unicast; ip -6 route show proto 219 type unicast")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -320,9 +320,10 @@ func (h heard) String() string {
 	return out
 }
 
-// kernel reports whether the IPv4 routes of protocol 219 in all tables are exactly these.
+// kernel reports whether the IPv4 routes of protocol 219 that lead somewhere, in all tables,
+// are exactly these.
 func (l *liveRig) kernel(want ...string) error {
-	out, err := l.n.run("ip", "-o", "-4", "route", "show", "table", "all", "proto", "219")
+	out, err := l.n.run("ip", "-o", "-4", "route", "show", "table", "all", "proto", "219", "type", "unicast")
 	if err != nil {
 		return err
 	}

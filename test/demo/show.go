@@ -116,7 +116,7 @@ func gateways(route lab.Route) []string {
 // twoPaths reports whether node i has exactly a route by way of both routers for each other
 // node's pods and family.
 func (d *demo) twoPaths(ctx context.Context, i int) error {
-	routes, err := d.nodes[i].Routes(ctx, "proto", fmt.Sprint(routeProtocol))
+	routes, err := d.nodes[i].Routes(ctx, "proto", fmt.Sprint(routeProtocol), "type", "unicast")
 	if err != nil {
 		return err
 	}
