@@ -129,6 +129,9 @@ type Peer struct {
 	Families        []Family // sorted, at least one
 	GracefulRestart bool
 
+	// Down says in words why there is to be no session for the time being; "": it is tried.
+	Down string
+
 	// Import is what the peer may tell us, any rule suffices; nothing when empty.
 	Import []PrefixRule
 	// NextHops is what we announce as next hop to this peer, per family. A family without
@@ -141,7 +144,7 @@ func (p Peer) Equal(other Peer) bool {
 	return p.Name == other.Name && p.Address == other.Address && p.Port == other.Port && p.ASN == other.ASN &&
 		p.LocalAddress == other.LocalAddress && p.Passive == other.Passive && p.Password == other.Password &&
 		p.HoldTime == other.HoldTime && p.Keepalive == other.Keepalive && p.ConnectRetry == other.ConnectRetry &&
-		p.EBGPMultihopTTL == other.EBGPMultihopTTL && p.GracefulRestart == other.GracefulRestart && p.NextHops == other.NextHops &&
+		p.EBGPMultihopTTL == other.EBGPMultihopTTL && p.GracefulRestart == other.GracefulRestart && p.NextHops == other.NextHops && p.Down == other.Down &&
 		slices.Equal(p.Families, other.Families) && sameRules(p.Import, other.Import)
 }
 
@@ -234,20 +237,30 @@ type Advertisements = cow.Map[netip.Prefix, *Audience]
 
 // Path is one way to a prefix, as a peer told it.
 type Path struct {
-	Peer      string     // name of the Peer it came from; "" when that is no longer configured
-	PeerAddr  netip.Addr // address of the peer
-	NextHop   netip.Addr // link-local ones carry the zone of the session
-	ASPath    []uint32   // sequences and sets flattened, nearest AS first
-	LocalPref uint32
-	MED       uint32
-	IBGP      bool
-	Stale     bool // kept under graceful restart, its session is down
+	Peer     string     // name of the Peer it came from; "" when that is no longer configured
+	PeerAddr netip.Addr // address of the peer
+	NextHop  netip.Addr // link-local ones carry the zone of the session
+	ASPath   []uint32   // sequences and sets flattened, nearest AS first
+	// ASPathLength is as the decision process counts it: a set as one (RFC 4271, section 9.1.2.2).
+	ASPathLength int
+	Origin       uint8 // RFC 4271, section 5.1.1
+	LocalPref    uint32
+	MED          uint32
+	IBGP         bool
+	Stale        bool // kept under graceful restart, its session is down
 }
 
 // RIBChange is the complete set of best paths that a prefix has now; none when it has gone.
 type RIBChange struct {
 	Prefix netip.Prefix
 	Paths  []Path // equal in the decision process (multipath), in no particular order
+}
+
+// Ranking is all that is known of a prefix: its paths in sets of equal ones, the best set
+// first. The first set is that of its RIBChange.
+type Ranking struct {
+	Prefix netip.Prefix
+	Sets   [][]Path
 }
 
 // SessionState is a state of the BGP finite state machine (RFC 4271, section 8.2.2).

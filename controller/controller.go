@@ -9,11 +9,13 @@ package controller
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/controller/report"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
+	"github.com/fairway-bgp/fairway/routes"
 )
 
 // Source is where the configuration comes from.
@@ -47,6 +49,19 @@ type RIB interface {
 	Queue() *bgp.RIBQueue
 	// RIB returns all learned prefixes with their best paths, or an error, never a part.
 	RIB(ctx context.Context) ([]bgp.RIBChange, error)
+	// Rankings returns all paths of the prefixes, the best first, or an error, never a part.
+	Rankings(ctx context.Context, prefixes []netip.Prefix) ([]bgp.Ranking, error)
+}
+
+// Kernel knows the routes that others have put into the kernel.
+type Kernel interface {
+	// Follow returns the routes of others that lead to the addresses; an address to which none
+	// leads is left out. From then on Moved tells of changes of them.
+	Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]routes.Route, error)
+	// Moved is readable when what Follow returns may have changed.
+	Moved() <-chan struct{}
+	// Drift is readable when our own routes may have been changed by somebody else.
+	Drift() <-chan struct{}
 }
 
 // Reporter shows reports to somebody. Report never blocks.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/controller/report"
 	"github.com/fairway-bgp/fairway/routes"
@@ -23,6 +24,10 @@ const (
 	comparePeriod = 5 * time.Minute
 	// retryPeriod is how long routes that the kernel refused wait for the next attempt.
 	retryPeriod = 5 * time.Second
+	// reviewPeriod is how often the less liked paths are looked at of prefixes none of whose
+	// best paths leads anywhere; more rarely where that would take more than this part of the time.
+	reviewPeriod = time.Second
+	reviewShare  = 50
 	// maxRefusedListed bounds the refused prefixes that a report lists one by one.
 	maxRefusedListed = 256
 )
@@ -30,13 +35,21 @@ const (
 // Forwarder carries learned paths into the kernel. It is the only one that changes the
 // kernel's routes.
 type Forwarder struct {
-	rib   RIB
-	table *routes.Table
-	drift <-chan struct{}
-	log   *slog.Logger
+	rib    RIB
+	table  *routes.Table
+	kernel Kernel
+	log    *slog.Logger
 
 	wake    chan struct{}
 	changed chan struct{}
+
+	// The next are those of Run alone.
+	ways *plan.Ways // nil until the first pass
+	// stuck are prefixes none of whose best paths leads anywhere. The speaker tells nothing of
+	// changes of the others, so they are looked at again and again.
+	stuck      map[netip.Prefix]bool
+	reviewedAt time.Time
+	reviewTook time.Duration
 
 	mu       sync.Mutex
 	importer *plan.Importer // nil until the first plan: nothing is done before
@@ -46,17 +59,17 @@ type Forwarder struct {
 	refused  map[netip.Prefix][]plan.Refusal
 }
 
-// NewForwarder returns a Forwarder between the RIB and the table. drift is readable when
-// the kernel may have been changed by somebody else.
-func NewForwarder(rib RIB, table *routes.Table, drift <-chan struct{}, log *slog.Logger) *Forwarder {
+// NewForwarder returns a Forwarder between the RIB and the table, which is that of the kernel.
+func NewForwarder(rib RIB, table *routes.Table, kernel Kernel, log *slog.Logger) *Forwarder {
 	return &Forwarder{
 		rib:     rib,
 		table:   table,
-		drift:   drift,
+		kernel:  kernel,
 		log:     log,
 		wake:    make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 		refused: map[netip.Prefix][]plan.Refusal{},
+		stuck:   map[netip.Prefix]bool{},
 	}
 }
 
@@ -80,6 +93,8 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	defer compare.Stop()
 	retry := time.NewTicker(retryPeriod)
 	defer retry.Stop()
+	review := time.NewTicker(reviewPeriod)
+	defer review.Stop()
 	for {
 		var err error
 		select {
@@ -91,8 +106,15 @@ func (f *Forwarder) Run(ctx context.Context) error {
 			err = f.reconcile(ctx)
 		case <-compare.C:
 			err = f.reconcile(ctx)
-		case <-f.drift:
+		case <-f.kernel.Drift():
 			err = f.repair(ctx)
+		case <-f.kernel.Moved():
+			err = f.retrace(ctx)
+		case <-review.C:
+			if len(f.stuck) == 0 || time.Since(f.reviewedAt) < f.reviewTook*reviewShare {
+				continue
+			}
+			err = f.review(ctx)
 		case <-retry.C:
 			if len(f.table.State().Failed) == 0 && f.settled() {
 				continue
@@ -119,17 +141,33 @@ func (f *Forwarder) follow(ctx context.Context) error {
 	if importer == nil {
 		return nil // the first plan brings a complete pass, which reads the RIB itself
 	}
+	changed := f.rib.Queue().Take()
+	if f.ways == nil || slices.ContainsFunc(changed, func(c bgp.RIBChange) bool { return !f.ways.Decides(importer, c) }) {
+		return f.reconcile(ctx, changed...) // next hops may lead elsewhere now, those of other prefixes too
+	}
 	var changes []routes.Change
-	for _, c := range f.rib.Queue().Take() {
-		d := importer.Decide(c)
+	var stuck []netip.Prefix
+	for _, c := range changed {
+		d := importer.Decide(c, f.ways)
+		delete(f.stuck, c.Prefix)
+		if d.Stuck {
+			stuck = append(stuck, c.Prefix)
+			continue
+		}
 		f.setRefused(c.Prefix, d.Refusals)
 		changes = append(changes, routes.Change{Key: importer.Key(c.Prefix), Route: d.Route})
 	}
-	return f.table.Update(ctx, changes)
+	among, err := f.decideAmong(ctx, importer, stuck, nil)
+	for prefix, d := range among {
+		f.setRefused(prefix, d.Refusals)
+		changes = append(changes, routes.Change{Key: importer.Key(prefix), Route: d.Route})
+	}
+	return errors.Join(err, f.table.Update(ctx, changes))
 }
 
-// reconcile is the slow path: it reads the whole RIB and compares it with the kernel.
-func (f *Forwarder) reconcile(ctx context.Context) error {
+// reconcile is the slow path: it reads the whole RIB and compares it with the kernel. What the
+// queue has just told, and only it, is news in an incomplete picture.
+func (f *Forwarder) reconcile(ctx context.Context, news ...bgp.RIBChange) error {
 	importer, complete := f.current()
 	if importer == nil {
 		return nil
@@ -138,22 +176,177 @@ func (f *Forwarder) reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the RIB: %w", err)
 	}
+	if err := f.trace(ctx, importer, rib, nil); err != nil {
+		return err
+	}
+	decided, err := f.decideAll(ctx, importer, rib)
+	if err != nil {
+		return err // what is in the kernel stays: it may be just what the other paths say
+	}
 	want := routes.Desired{Routes: importer.Own(), Complete: complete}
 	refused := map[netip.Prefix][]plan.Refusal{}
-	for _, c := range rib {
-		d := importer.Decide(c)
+	var unwanted []routes.Change // known to be, and not only missing
+	for i, d := range decided {
+		prefix := rib[i].Prefix
 		if d.Route != nil {
 			want.Routes = append(want.Routes, *d.Route)
+		} else {
+			unwanted = append(unwanted, routes.Change{Key: importer.Key(prefix)})
 		}
 		if len(d.Refusals) > 0 {
-			refused[c.Prefix] = d.Refusals
+			refused[prefix] = d.Refusals
 		}
 	}
-	err = f.table.Reconcile(ctx, want)
+	unwanted = append(unwanted, gone(importer, rib, news)...)
+	err = errors.Join(f.table.Reconcile(ctx, want), f.table.Update(ctx, unwanted))
 	f.mu.Lock()
 	f.refused, f.synced = refused, true
 	f.mu.Unlock()
 	return err
+}
+
+// decideAll decides about each prefix of the RIB.
+func (f *Forwarder) decideAll(ctx context.Context, importer *plan.Importer, rib []bgp.RIBChange) ([]plan.Decision, error) {
+	decided := make([]plan.Decision, len(rib))
+	var stuck []netip.Prefix
+	for i, c := range rib {
+		if decided[i] = importer.Decide(c, f.ways); decided[i].Stuck {
+			stuck = append(stuck, c.Prefix)
+		}
+	}
+	clear(f.stuck)
+	among, err := f.decideAmong(ctx, importer, stuck, rib)
+	for i, c := range rib {
+		if d, ok := among[c.Prefix]; ok {
+			decided[i] = d
+		}
+	}
+	return decided, err
+}
+
+// gone returns the prefixes that the queue has told of and that the RIB no longer has.
+func gone(importer *plan.Importer, rib, news []bgp.RIBChange) []routes.Change {
+	if len(news) == 0 {
+		return nil
+	}
+	there := make(map[netip.Prefix]bool, len(rib))
+	for _, c := range rib {
+		there[c.Prefix] = true
+	}
+	var out []routes.Change
+	for _, c := range news {
+		if !there[c.Prefix] {
+			out = append(out, routes.Change{Key: importer.Key(c.Prefix)})
+		}
+	}
+	return out
+}
+
+// trace finds out where the next hops of the RIB lead, and those of more paths.
+func (f *Forwarder) trace(ctx context.Context, importer *plan.Importer, rib []bgp.RIBChange, more []bgp.Path) error {
+	seen := map[netip.Addr]bool{}
+	note := func(paths []bgp.Path) {
+		for _, addr := range importer.Remote(paths) {
+			seen[addr] = true
+		}
+	}
+	for _, c := range rib {
+		note(c.Paths)
+	}
+	note(more)
+	remote := slices.Collect(maps.Keys(seen))
+	others, err := f.kernel.Follow(ctx, remote)
+	if err != nil {
+		return fmt.Errorf("finding out where next hops lead: %w", err)
+	}
+	f.ways = importer.Ways(rib, remote, others)
+	return nil
+}
+
+// retrace does all again when the kernel leads a next hop elsewhere than it did.
+func (f *Forwarder) retrace(ctx context.Context) error {
+	if f.ways == nil || len(f.ways.Rests()) == 0 {
+		return nil
+	}
+	others, err := f.kernel.Follow(ctx, f.ways.Rests())
+	if err != nil {
+		return fmt.Errorf("finding out where next hops lead: %w", err)
+	}
+	if f.ways.SameOthers(others) {
+		return nil
+	}
+	return f.reconcile(ctx)
+}
+
+// decideAmong decides about prefixes none of whose best paths leads anywhere, and notes them.
+// rib may be nil: it is read where it is needed.
+func (f *Forwarder) decideAmong(ctx context.Context, importer *plan.Importer, stuck []netip.Prefix, rib []bgp.RIBChange) (map[netip.Prefix]plan.Decision, error) {
+	if len(stuck) == 0 {
+		return nil, nil
+	}
+	for _, prefix := range stuck {
+		f.stuck[prefix] = true
+	}
+	began := time.Now()
+	defer func() { f.reviewedAt, f.reviewTook = time.Now(), time.Since(began) }()
+	rankings, err := f.rib.Rankings(ctx, stuck)
+	if err != nil {
+		return nil, fmt.Errorf("reading the other paths of prefixes: %w", err)
+	}
+	if err := f.traceMore(ctx, importer, rankings, rib); err != nil {
+		return nil, err
+	}
+	decided := map[netip.Prefix]plan.Decision{}
+	for _, prefix := range stuck {
+		decided[prefix] = plan.Decision{} // one that is gone meanwhile has no ranking
+	}
+	for _, r := range rankings {
+		decided[r.Prefix] = importer.DecideAmong(r, f.ways)
+	}
+	for prefix, d := range decided {
+		if !d.Stuck {
+			delete(f.stuck, prefix)
+		}
+	}
+	return decided, nil
+}
+
+// traceMore finds out where the next hops lead of paths that are not in the RIB's best sets.
+func (f *Forwarder) traceMore(ctx context.Context, importer *plan.Importer, rankings []bgp.Ranking, rib []bgp.RIBChange) error {
+	var more []bgp.Path
+	for _, r := range rankings {
+		for _, set := range r.Sets {
+			more = append(more, set...)
+		}
+	}
+	if f.ways.Knows(importer.Remote(more)) {
+		return nil
+	}
+	if rib == nil {
+		var err error
+		if rib, err = f.rib.RIB(ctx); err != nil {
+			return fmt.Errorf("reading the RIB: %w", err)
+		}
+	}
+	return f.trace(ctx, importer, rib, more)
+}
+
+// review decides again about prefixes whose best paths lead nowhere.
+func (f *Forwarder) review(ctx context.Context) error {
+	importer, _ := f.current()
+	if importer == nil {
+		return nil
+	}
+	among, err := f.decideAmong(ctx, importer, slices.Collect(maps.Keys(f.stuck)), nil)
+	if err != nil {
+		return err
+	}
+	var changes []routes.Change
+	for prefix, d := range among {
+		f.setRefused(prefix, d.Refusals)
+		changes = append(changes, routes.Change{Key: importer.Key(prefix), Route: d.Route})
+	}
+	return f.table.Update(ctx, changes)
 }
 
 // repair puts back what somebody else took out of the kernel.

@@ -45,6 +45,10 @@ type world struct {
 	queue      *bgp.RIBQueue
 
 	kernel map[routes.Key]routes.Route
+	worse  map[netip.Prefix][][]bgp.Path // paths that the speaker puts behind those of rib
+	others map[netip.Addr]routes.Route   // where the kernel's own routes lead
+	moved  chan struct{}
+
 	last   *report.Report
 	log    strings.Builder
 	runErr error
@@ -74,6 +78,9 @@ func newWorld() *world {
 		rib:     map[netip.Prefix]bgp.RIBChange{},
 		queue:   bgp.NewRIBQueue(),
 		kernel:  map[routes.Key]routes.Route{},
+		worse:   map[netip.Prefix][][]bgp.Path{},
+		others:  map[netip.Addr]routes.Route{},
+		moved:   make(chan struct{}, 1),
 	}
 }
 
@@ -114,6 +121,33 @@ func (w *world) RIB(context.Context) ([]bgp.RIBChange, error) {
 		out = append(out, c)
 	}
 	return out, w.ribErr
+}
+
+func (w *world) Rankings(_ context.Context, prefixes []netip.Prefix) ([]bgp.Ranking, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []bgp.Ranking
+	for _, p := range prefixes {
+		if c, ok := w.rib[p]; ok {
+			out = append(out, bgp.Ranking{Prefix: p, Sets: append([][]bgp.Path{c.Paths}, w.worse[p]...)})
+		}
+	}
+	return out, w.ribErr
+}
+
+func (w *world) Moved() <-chan struct{} { return w.moved }
+func (w *world) Drift() <-chan struct{} { return nil }
+
+func (w *world) Follow(_ context.Context, addrs []netip.Addr) (map[netip.Addr]routes.Route, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	found := map[netip.Addr]routes.Route{}
+	for _, addr := range addrs {
+		if route, ok := w.others[addr]; ok {
+			found[addr] = route
+		}
+	}
+	return found, nil
 }
 
 func (w *world) Dump(context.Context) ([]routes.Route, error) {
@@ -242,7 +276,7 @@ func inWorld(t *testing.T, story func(t *testing.T, w *world)) {
 // start runs the loop and the forwarder.
 func (w *world) start(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(w, nil))
-	forwarder := NewForwarder(w, routes.NewTable(fib{w}, time.Now), nil, log)
+	forwarder := NewForwarder(w, routes.NewTable(fib{w}, time.Now), w, log)
 	loop := NewLoop(Options{
 		Node: "node-1", Source: w, Host: host{w, make(chan struct{}, 1)}, Speaker: w,
 		Forwarder: forwarder, Reporters: []Reporter{w}, Log: log, Now: time.Now,

@@ -124,7 +124,7 @@ type BGPSpeakerSpec struct {
 	// session.
 	//
 	// +optional
-	// +kubebuilder:default={table: 254, metric: 2048, maxPaths: 16}
+	// +kubebuilder:default={table: 254, metric: 2048, maxPaths: 16, resolveViaDefault: false}
 	Kernel KernelRoutes `json:"kernel,omitzero"`
 
 	// drain says when a node asks the others to send no more traffic through it,
@@ -212,8 +212,10 @@ type ClusterNetworks struct {
 	// +kubebuilder:validation:items:XValidation:rule="!isCIDR(self) || cidr(self) == cidr(self).masked()",message="must have no host bits: write the network's first address, such as 10.244.0.0/16 in place of 10.244.1.5/16"
 	ServiceCIDRs []string `json:"serviceCIDRs,omitempty"`
 
-	// nodeCIDRs hold the addresses of the nodes themselves. Absent: the addresses
-	// of the Nodes.
+	// nodeCIDRs hold the addresses of the nodes themselves: as next hops they
+	// may be reached by a default route, and no learned route that overlaps one
+	// is installed unless an import rule names it. Absent: the addresses of the
+	// Nodes, as far as the agent watches them.
 	//
 	// +optional
 	// +listType=set
@@ -255,6 +257,14 @@ type KernelRoutes struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=128
 	MaxPaths *int32 `json:"maxPaths,omitempty"`
+
+	// resolveViaDefault lets any next hop be reached by the kernel's default
+	// route, default false: then only the address of a Node may, or one in
+	// cluster.nodeCIDRs. Changing it resets no session.
+	//
+	// +optional
+	// +kubebuilder:default=false
+	ResolveViaDefault *bool `json:"resolveViaDefault,omitempty"`
 
 	// protectedPrefixes are never routed by what a peer says: no learned route
 	// equal to or inside one of them is installed. Written without host bits.

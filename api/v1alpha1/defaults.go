@@ -19,6 +19,7 @@ func SetDefaultsBGPSpeaker(s *BGPSpeaker) {
 	setDefault(&spec.Kernel.Table, 254)
 	setDefault(&spec.Kernel.Metric, 2048)
 	setDefault(&spec.Kernel.MaxPaths, 16)
+	setDefault(&spec.Kernel.ResolveViaDefault, false)
 	setDefault(&spec.Drain.OnExcludeLabel, true)
 	setDefault(&spec.Drain.OnUnschedulable, false)
 	setDefault(&spec.Drain.GracefulShutdownSeconds, 30)

@@ -11,7 +11,6 @@ type without[Spec any] struct {
 }
 
 var speakerFieldsWithoutEffect = []without[BGPSpeakerSpec]{
-	{"spec.cluster.nodeCIDRs", func(s *BGPSpeakerSpec) bool { return len(s.Cluster.NodeCIDRs) > 0 }},
 	{"spec.topology.type RouteReflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Type == TopologyRouteReflectors }},
 	{"spec.topology.type FullMeshAndReflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Type == TopologyFullMeshAndReflectors }},
 	{"spec.topology.reflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Reflectors != nil }},

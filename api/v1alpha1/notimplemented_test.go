@@ -18,11 +18,12 @@ var withEffect = map[string][]string{
 	v1alpha1.KindBGPSpeaker: {
 		"spec.nodeSelector", "spec.localASN", "spec.localASNFrom.nodeLabel",
 		"spec.routerID NodeIPv4", "spec.routerID NodeNameHash", "spec.listenPort",
-		"spec.cluster.podCIDRs", "spec.cluster.serviceCIDRs",
+		"spec.cluster.podCIDRs", "spec.cluster.serviceCIDRs", "spec.cluster.nodeCIDRs",
 		"spec.topology.type None", "spec.topology.scope All", "spec.topology.passwordSecretRef.name",
 		"spec.gracefulRestart.enabled", "spec.gracefulRestart.restartTimeSeconds",
 		"spec.gracefulRestart.deferralSeconds", "spec.gracefulRestart.staleSweepSeconds",
-		"spec.kernel.table", "spec.kernel.metric", "spec.kernel.maxPaths", "spec.kernel.protectedPrefixes",
+		"spec.kernel.table", "spec.kernel.metric", "spec.kernel.maxPaths", "spec.kernel.resolveViaDefault",
+		"spec.kernel.protectedPrefixes",
 	},
 	v1alpha1.KindBGPPeer: {
 		"spec.nodeSelector", "spec.address", "spec.port", "spec.asn", "spec.asnType Internal",

@@ -1031,6 +1031,11 @@ func (in *KernelRoutes) DeepCopyInto(out *KernelRoutes) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.ResolveViaDefault != nil {
+		in, out := &in.ResolveViaDefault, &out.ResolveViaDefault
+		*out = new(bool)
+		**out = **in
+	}
 	if in.ProtectedPrefixes != nil {
 		in, out := &in.ProtectedPrefixes, &out.ProtectedPrefixes
 		*out = make([]string, len(*in))

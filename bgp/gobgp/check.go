@@ -22,7 +22,8 @@ type wanted struct {
 	ads    map[netip.Prefix]*bgp.Audience
 }
 
-// check splits what can work from what cannot. GoBGP exits or ignores the input in several of
+// check splits what can work from what cannot, and leaves out the peers that are to be down:
+// GoBGP must not have them. GoBGP exits or ignores the input in several of
 // the refused cases.
 func check(want bgp.Desired) (wanted, []error) {
 	w := wanted{
@@ -41,9 +42,12 @@ func check(want bgp.Desired) (wanted, []error) {
 			errs = append(errs, &bgp.PeerError{Peer: p.Name, Err: err})
 			continue
 		}
+		zoneless[p.Address.WithZone("")] = p.Name
+		if p.Down != "" {
+			continue
+		}
 		w.peers[p.Address] = p
 		w.byName[p.Name] = p.Address
-		zoneless[p.Address.WithZone("")] = p.Name
 	}
 	for prefix, audience := range want.Advertisements.All() {
 		if !advertisable(prefix) {

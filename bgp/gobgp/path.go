@@ -118,7 +118,14 @@ func readAttribute(path *bgp.Path, attr *anypb.Any) (bool, error) {
 		}
 		for _, segment := range a.GetSegments() {
 			path.ASPath = append(path.ASPath, segment.GetNumbers()...)
+			path.ASPathLength += segmentLength(segment)
 		}
+	case "apipb.OriginAttribute":
+		var a api.OriginAttribute
+		if err := attr.UnmarshalTo(&a); err != nil {
+			return false, err
+		}
+		path.Origin = uint8(a.GetOrigin()) // 0 to 2
 	case "apipb.LocalPrefAttribute":
 		var a api.LocalPrefAttribute
 		if err := attr.UnmarshalTo(&a); err != nil {
@@ -143,6 +150,17 @@ func readAttribute(path *bgp.Path, attr *anypb.Any) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// segmentLength counts a segment as the decision process does.
+func segmentLength(s *api.AsSegment) int {
+	switch s.GetType() {
+	case api.AsSegment_AS_SEQUENCE:
+		return len(s.GetNumbers())
+	case api.AsSegment_AS_SET:
+		return 1
+	}
+	return 0 // of a confederation (RFC 5065, section 5.3)
 }
 
 // chooseNextHop takes the global address before the link-local one (RFC 2545, section 3).

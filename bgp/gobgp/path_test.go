@@ -66,13 +66,17 @@ func TestANextHopIsReadAsItIsMeant(t *testing.T) {
 
 func TestTheAttributesOfAPathAreReadWhole(t *testing.T) {
 	p := apiPath(t, "10.1.0.0/24", "192.0.2.1",
-		&api.NextHopAttribute{NextHop: "192.0.2.9"},
-		&api.AsPathAttribute{Segments: []*api.AsSegment{{Numbers: []uint32{65001, 65002}}, {Numbers: []uint32{65003}}}},
+		&api.OriginAttribute{Origin: 2}, &api.NextHopAttribute{NextHop: "192.0.2.9"},
+		&api.AsPathAttribute{Segments: []*api.AsSegment{
+			{Type: api.AsSegment_AS_SEQUENCE, Numbers: []uint32{65001, 65002}},
+			{Type: api.AsSegment_AS_SET, Numbers: []uint32{65003, 65004}},
+			{Type: api.AsSegment_AS_CONFED_SEQUENCE, Numbers: []uint32{65005}},
+		}},
 		&api.LocalPrefAttribute{LocalPref: 150}, &api.MultiExitDiscAttribute{Med: 7},
 		&api.CommunitiesAttribute{Communities: []uint32{65000<<16 | 1}})
 	p.Stale, p.SourceAsn = true, ourASN
 	got, ok, err := testView().learnedPath(p)
-	want := "{Peer:tor PeerAddr:192.0.2.1 NextHop:192.0.2.9 ASPath:[65001 65002 65003] LocalPref:150 MED:7 IBGP:true Stale:true}"
+	want := "{Peer:tor PeerAddr:192.0.2.1 NextHop:192.0.2.9 ASPath:[65001 65002 65003 65004 65005] ASPathLength:3 Origin:2 LocalPref:150 MED:7 IBGP:true Stale:true}"
 	if err != nil || !ok || fmt.Sprintf("%+v", got) != want {
 		t.Errorf("got %+v, %t, %v, want %s", got, ok, err, want)
 	}

@@ -30,6 +30,8 @@ func (s *Speaker) Sessions(ctx context.Context) ([]bgp.Session, error) {
 		session := bgp.Session{Peer: p.Name, Address: p.Address, ASN: p.ASN, State: bgp.Idle}
 		if why, refused := v.refused[p.Name]; refused {
 			session.LastError = why
+		} else if p.Down != "" {
+			session.LastError = p.Down
 		} else if addr := p.Address.Unmap(); v.running {
 			s.describe(&session, p, live[addr])
 			for i := range session.Families {

@@ -135,7 +135,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 	}
 	log.Info("starting", "version", version, "node", f.nodeName, "source", f.source, "inherited_routes", len(inherited))
 	web := admin.New(time.Now)
-	forwarder := controller.NewForwarder(speaker, kernel.table, kernel.drift, log.With("component", "routes"))
+	forwarder := controller.NewForwarder(speaker, kernel.table, kernel, log.With("component", "routes"))
 	loop := controller.NewLoop(controller.Options{
 		Node:      f.nodeName,
 		Version:   version,

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/fairway-bgp/fairway/controller/plan"
@@ -20,6 +23,7 @@ type kernel struct {
 	log   *slog.Logger
 	host  chan struct{} // links or addresses changed
 	drift chan struct{} // our routes may have been changed by others
+	moved chan struct{} // routes of others that next hops rest on may have changed
 }
 
 func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
@@ -33,6 +37,7 @@ func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
 		log:   log,
 		host:  make(chan struct{}, 1),
 		drift: make(chan struct{}, 1),
+		moved: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -46,11 +51,25 @@ func (k *kernel) Run(ctx context.Context) error {
 			k.log.Debug("the kernel changed", "resync", e.Resync, "host", e.Host, "routes", len(e.Routes))
 			wake(k.drift)
 		}
+		if e.Resync || e.Host || e.Moved {
+			wake(k.moved)
+		}
 	})
 }
 
 // Changed is readable when the facts of the host may have changed.
 func (k *kernel) Changed() <-chan struct{} { return k.host }
+
+// Drift is readable when our routes may have been changed by others.
+func (k *kernel) Drift() <-chan struct{} { return k.drift }
+
+// Moved is readable when routes of others that lead to followed addresses may have changed.
+func (k *kernel) Moved() <-chan struct{} { return k.moved }
+
+// Follow returns the routes of others that lead to the addresses.
+func (k *kernel) Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]routes.Route, error) {
+	return k.fib.Follow(ctx, addrs)
+}
 
 // Local reads the facts of the host.
 func (k *kernel) Local() (plan.Local, error) {
@@ -58,14 +77,30 @@ func (k *kernel) Local() (plan.Local, error) {
 	if err != nil {
 		return plan.Local{}, err
 	}
-	var local plan.Local
+	local := plan.Local{LinksDown: map[int]bool{}}
+	for _, link := range facts.Links {
+		if !link.Carrier {
+			local.LinksDown[link.Index] = true
+		}
+	}
 	for _, a := range facts.Networks() {
 		local.Networks = append(local.Networks, plan.Network{Prefix: a.Network, Addr: a.Addr, Link: a.Link})
 	}
+	// Where two links lead to one network, that with carrier counts.
+	slices.SortStableFunc(local.Networks, func(a, b plan.Network) int {
+		return cmp.Compare(rank(local.LinksDown[a.Link]), rank(local.LinksDown[b.Link]))
+	})
 	for _, a := range facts.Addresses {
 		local.Addresses = append(local.Addresses, a.Addr)
 	}
 	return local, nil
+}
+
+func rank(down bool) int {
+	if down {
+		return 1
+	}
+	return 0
 }
 
 // wake makes a channel of capacity one readable.

@@ -3,6 +3,8 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"strings"
 
 	"k8s.io/client-go/rest"
@@ -41,6 +43,22 @@ func prepared(config *rest.Config) *rest.Config {
 		ours.QPS, ours.Burst = 20, 40
 	}
 	return ours
+}
+
+// addressesOf returns the address in the URL of an API server; none where it is a name.
+func addressesOf(host string) []netip.Addr {
+	if !strings.Contains(host, "://") {
+		host = "https://" + host
+	}
+	u, err := url.Parse(host)
+	if err != nil {
+		return nil
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return nil
+	}
+	return []netip.Addr{addr.Unmap()}
 }
 
 func oneLine(err error) string {

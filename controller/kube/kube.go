@@ -45,6 +45,7 @@ type Options struct {
 // Source is an API server, as it was last read.
 type Source struct {
 	host, node, namespace string
+	apiServers            []netip.Addr // at host
 	log                   *slog.Logger
 	core                  coreclient.CoreV1Interface
 	changed               chan struct{} // for the user
@@ -93,6 +94,7 @@ func New(o Options) (*Source, error) {
 	}
 	s := &Source{
 		host:       config.Host,
+		apiServers: addressesOf(config.Host),
 		node:       o.NodeName,
 		namespace:  o.Namespace,
 		log:        o.Log,
@@ -179,6 +181,7 @@ func (s *Source) build() *snapshot.Snapshot {
 		Nodes:          s.nodes.view(),
 		Services:       s.services.version(),
 		ServiceCIDRs:   s.prefixes(),
+		APIServers:     s.apiServers,
 		Speakers:       s.speakers.view(),
 		Peers:          s.peers.view(),
 		Advertisements: s.advertisements.view(),

@@ -50,6 +50,7 @@ func sameBut(a, b inputs) bool {
 		sameMap(a.snap.Advertisements, b.snap.Advertisements) &&
 		sameMap(a.snap.Passwords, b.snap.Passwords) &&
 		slices.Equal(a.snap.ServiceCIDRs, b.snap.ServiceCIDRs) &&
+		slices.Equal(a.snap.APIServers, b.snap.APIServers) &&
 		a.snap.Fallback == b.snap.Fallback &&
 		reflect.DeepEqual(a.local, b.local)
 }

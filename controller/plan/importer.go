@@ -12,19 +12,38 @@ import (
 )
 
 // Importer turns learned paths into routes, or refuses them. It is a value of its plan:
-// another plan has another Importer, and its results for one prefix depend on nothing else.
+// another plan has another Importer, and its results for one prefix depend on nothing else
+// but the Ways of next hops that are not on-link.
 type Importer struct {
 	kernel    Kernel
 	networks  []Network
+	linksDown map[int]bool
 	addresses map[netip.Addr]bool
 	ownPods   []netip.Prefix
 	services  []netip.Prefix
 	protected []netip.Prefix
+
+	viaDefault bool
+	nodes      map[netip.Addr]bool // addresses of the cluster's other nodes
+	nodeRanges []netip.Prefix
+	vital      []netip.Addr              // sorted: no route covers them unless an import rule names it
+	vitalAs    map[netip.Addr]string     // what they are
+	named      map[string][]netip.Prefix // by peer: the prefixes that its import rules name
 }
 
-// newImporter captures the guards. The peers' import rules are the speaker's to keep.
+// newImporter captures the guards. The peers' import rules are the speaker's to keep, but
+// for those routes that must be named one by one.
 func (b *builder) newImporter() *Importer {
-	im := &Importer{networks: b.local.Networks, addresses: map[netip.Addr]bool{}, services: b.services, kernel: b.plan.Kernel}
+	im := &Importer{
+		networks:  b.local.Networks,
+		linksDown: b.local.LinksDown,
+		addresses: map[netip.Addr]bool{},
+		services:  b.services,
+		kernel:    b.plan.Kernel,
+		nodes:     map[netip.Addr]bool{},
+		vitalAs:   map[netip.Addr]string{},
+		named:     map[string][]netip.Prefix{},
+	}
 	for _, a := range b.local.Addresses {
 		im.addresses[a.WithZone("")] = true
 	}
@@ -33,13 +52,57 @@ func (b *builder) newImporter() *Importer {
 	}
 	if b.speaker != nil {
 		im.protected = parsePrefixes(b.speaker.Spec.Kernel.ProtectedPrefixes)
+		im.nodeRanges = parsePrefixes(b.speaker.Spec.Cluster.NodeCIDRs)
+		im.viaDefault = b.speaker.Spec.Kernel.ResolveViaDefault != nil && *b.speaker.Spec.Kernel.ResolveViaDefault
 	}
+	b.noteVital(im)
 	return im
+}
+
+// noteVital collects the hosts whose loss would take more with it than traffic to pods.
+func (b *builder) noteVital(im *Importer) {
+	note := func(addr netip.Addr, as string) {
+		addr = addr.WithZone("")
+		if _, known := im.vitalAs[addr]; !known && !im.addresses[addr] {
+			im.vitalAs[addr] = as
+			im.vital = append(im.vital, addr)
+		}
+	}
+	for _, addr := range b.snap.APIServers {
+		note(addr, "the API server")
+	}
+	for _, t := range b.targets {
+		if !t.mesh {
+			note(t.peer.Address, t.ref.String())
+			im.named[t.peer.Name] = namedBy(t.peer.Import)
+		}
+	}
+	for _, node := range b.snap.Nodes {
+		if node == b.node {
+			continue
+		}
+		for _, addr := range node.Addresses {
+			im.nodes[addr] = true
+			note(addr, Ref{"Node", node.Name}.String())
+		}
+	}
+	slices.SortFunc(im.vital, netip.Addr.Compare)
+}
+
+// namedBy returns the prefixes that rules name: those that they accept as they stand.
+func namedBy(rules []bgp.PrefixRule) []netip.Prefix {
+	var out []netip.Prefix
+	for _, r := range rules {
+		if r.Matches(r.Prefix) {
+			out = append(out, r.Prefix)
+		}
+	}
+	return out
 }
 
 // Equal reports whether the two decide alike on every prefix.
 func (im *Importer) Equal(other *Importer) bool {
-	return reflect.DeepEqual(im, other)
+	return im == other || reflect.DeepEqual(im, other)
 }
 
 // Decision is what becomes of one learned prefix: a route, or refusals, or both where some
@@ -47,10 +110,14 @@ func (im *Importer) Equal(other *Importer) bool {
 type Decision struct {
 	Route    *routes.Route
 	Refusals []Refusal
+	// Stuck: there are paths that may be used, but none of their next hops leads anywhere. One
+	// that the speaker likes less may do.
+	Stuck bool
 }
 
-// Decide returns what becomes of a prefix. A prefix without paths has neither route nor refusals.
-func (im *Importer) Decide(c bgp.RIBChange) Decision {
+// Decide returns what becomes of a prefix. A prefix without paths has neither route nor
+// refusals. ways may be nil where no next hop needs them.
+func (im *Importer) Decide(c bgp.RIBChange, ways *Ways) Decision {
 	if len(c.Paths) == 0 || im.kernel == (Kernel{}) { // without a speaker nothing is learned
 		return Decision{}
 	}
@@ -60,18 +127,39 @@ func (im *Importer) Decide(c bgp.RIBChange) Decision {
 	var d Decision
 	var hops []routes.NextHop
 	for _, p := range c.Paths {
-		hop, reason, message := im.resolve(p)
-		if reason != "" {
-			d.Refusals = append(d.Refusals, refusalOf(c.Prefix, p, reason, message))
+		if refusal := im.refusePath(c.Prefix, p); refusal != nil {
+			d.Refusals = append(d.Refusals, *refusal)
 			continue
 		}
-		hops = append(hops, hop)
+		found, refusal := im.resolve(c.Prefix, p, ways)
+		if refusal != nil {
+			d.Refusals, d.Stuck = append(d.Refusals, *refusal), true
+			continue
+		}
+		hops = append(hops, found...)
 	}
 	if len(hops) > 0 {
-		d.Route = im.route(c.Prefix, hops)
+		d.Route, d.Stuck = im.route(c.Prefix, hops), false
 	}
 	slices.SortFunc(d.Refusals, func(a, b Refusal) int { return compareRefs(a.Object, b.Object) })
 	return d
+}
+
+// DecideAmong decides about a prefix all of whose paths are known, in sets of equal ones, the
+// best first: the first set that leads somewhere makes the route. The refusals are those of
+// the sets before it.
+func (im *Importer) DecideAmong(r bgp.Ranking, ways *Ways) Decision {
+	var all Decision
+	for _, set := range r.Sets {
+		d := im.Decide(bgp.RIBChange{Prefix: r.Prefix, Paths: set}, ways)
+		all.Refusals = append(all.Refusals, d.Refusals...)
+		all.Stuck = all.Stuck || d.Stuck
+		if d.Route != nil {
+			all.Route = d.Route
+			return all
+		}
+	}
+	return all
 }
 
 func refusalOf(prefix netip.Prefix, p bgp.Path, reason, message string) Refusal {
@@ -83,55 +171,52 @@ func (im *Importer) route(prefix netip.Prefix, hops []routes.NextHop) *routes.Ro
 	slices.SortFunc(hops, func(a, b routes.NextHop) int {
 		return cmp.Or(a.Gateway.Compare(b.Gateway), cmp.Compare(a.Link, b.Link))
 	})
-	hops = slices.Compact(hops)
+	hops = slices.CompactFunc(hops, func(a, b routes.NextHop) bool { return a.Gateway == b.Gateway && a.Link == b.Link })
 	if n := im.kernel.MaxPaths; len(hops) > n {
 		hops = hops[:n]
 	}
 	return &routes.Route{Key: im.Key(prefix), NextHops: hops}
 }
 
-// guard holds against every peer, whatever its import rules say.
-func (im *Importer) guard(prefix netip.Prefix) (reason, message string) {
-	if prefix.IsSingleIP() && im.addresses[prefix.Addr()] {
-		return ReasonOwnAddress, "the prefix is an address of this node"
+// resolve turns the next hop of one path into ways out of the node.
+func (im *Importer) resolve(prefix netip.Prefix, p bgp.Path, ways *Ways) ([]routes.NextHop, *Refusal) {
+	if refusal := im.intoItself(prefix, p, ways); refusal != nil {
+		return nil, refusal
 	}
-	for _, own := range im.ownPods {
-		if within(prefix, own) {
-			return ReasonOwnPodCIDR, fmt.Sprintf("the prefix lies inside this node's own pod CIDR %s", own)
+	addr := p.NextHop.WithZone("")
+	if !im.isRemote(addr) {
+		hop, reason, message := im.onLink(p)
+		if reason != "" {
+			r := refusalOf(prefix, p, reason, message)
+			return nil, &r
+		}
+		return []routes.NextHop{hop}, nil
+	}
+	found := way{reason: ReasonNextHopUnreachable, message: fmt.Sprintf("the way to the next hop %s is not known yet", addr)}
+	if ways != nil {
+		if known, ok := ways.ways[addr]; ok {
+			found = known
 		}
 	}
-	for _, n := range im.networks {
-		if within(prefix, n.Prefix) {
-			return ReasonConnectedNetwork, fmt.Sprintf("the prefix equals or lies inside the connected network %s", n.Prefix)
-		}
+	if len(found.hops) == 0 {
+		r := refusalOf(prefix, p, found.reason, found.message)
+		return nil, &r
 	}
-	for _, s := range im.services {
-		if within(prefix, s) {
-			return ReasonServiceRange, fmt.Sprintf("the prefix lies inside the cluster's Service range %s", s)
-		}
-	}
-	for _, p := range im.protected {
-		if within(prefix, p) {
-			return ReasonProtected, fmt.Sprintf("the prefix lies inside the protected prefix %s", p)
-		}
-	}
-	return "", ""
+	return found.hops, nil
 }
 
-// within reports whether inner equals outer or is more specific.
-func within(inner, outer netip.Prefix) bool {
-	return inner.Bits() >= outer.Bits() && outer.Contains(inner.Addr())
-}
-
-// resolve turns the next hop of one path into a way out of the node.
-func (im *Importer) resolve(p bgp.Path) (hop routes.NextHop, reason, message string) {
+// onLink turns a next hop that is not remote into a way out.
+func (im *Importer) onLink(p bgp.Path) (hop routes.NextHop, reason, message string) {
 	plain := p.NextHop.WithZone("")
 	if im.addresses[plain] {
 		return hop, ReasonNextHopIsSelf, fmt.Sprintf("the next hop %s is an address of this node", p.NextHop)
 	}
 	network, ok := networkOf(im.networks, p.NextHop)
 	if !ok {
-		return hop, ReasonNextHopNotOnLink, fmt.Sprintf("the next hop %s is on none of this node's connected networks", p.NextHop)
+		return hop, ReasonNextHopUnreachable, fmt.Sprintf("the next hop %s is on none of this node's links", p.NextHop)
+	}
+	if im.linksDown[network.Link] {
+		return hop, ReasonLinkDown, fmt.Sprintf("the link to the next hop %s has no carrier", p.NextHop)
 	}
 	return routes.NextHop{Gateway: plain, Link: network.Link, Weight: 1}, "", ""
 }

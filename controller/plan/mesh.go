@@ -88,7 +88,8 @@ func (b *builder) inMesh(node *snapshot.Node) bool {
 // its address.
 func (b *builder) planMeshSession(node *snapshot.Node, f bgp.Family, password bgp.Secret) bool {
 	own, theirs := nodeAddress(b.node, f), nodeAddress(node, f)
-	if _, onLink := b.networkOf(theirs); !onLink && b.speaker.Spec.Topology.Scope == v1alpha1.ScopeSameSubnet {
+	network, onLink := b.networkOf(theirs)
+	if !onLink && b.speaker.Spec.Topology.Scope == v1alpha1.ScopeSameSubnet {
 		return false // learned from the routers: what the scope asks for, so nothing is refused
 	}
 	ref := Ref{"Node", node.Name}
@@ -116,6 +117,9 @@ func (b *builder) planMeshSession(node *snapshot.Node, f bgp.Family, password bg
 		peer.NextHops.IPv4 = own
 	} else {
 		peer.NextHops.IPv6 = own
+	}
+	if onLink {
+		b.noteCarrier(&peer, network)
 	}
 	b.targets = append(b.targets, target{peer: peer, ref: ref, mesh: true})
 	return true

@@ -235,6 +235,7 @@ func (b *builder) setNextHops(peer *bgp.Peer, ref Ref) {
 	switch {
 	case onLink:
 		b.nextHopsOnLink(peer, network)
+		b.noteCarrier(peer, network)
 	case peer.EBGPMultihopTTL > 0 || peer.ASN == b.asn:
 		peer.NextHops = bgp.NextHops{IPv4: nodeAddress(b.node, bgp.IPv4Unicast), IPv6: nodeAddress(b.node, bgp.IPv6Unicast)}
 	default:
@@ -247,6 +248,14 @@ func (b *builder) setNextHops(peer *bgp.Peer, ref Ref) {
 			b.refuse(ref, f.String(), ReasonNoNextHop, fmt.Sprintf(
 				"nothing of %s is advertised to the peer: this node has no address of that family on the link to it", f))
 		}
+	}
+}
+
+// noteCarrier ends the session with a neighbor at once when its link leads nowhere, rather
+// than when the hold time is over.
+func (b *builder) noteCarrier(peer *bgp.Peer, network Network) {
+	if b.local.LinksDown[network.Link] && peer.EBGPMultihopTTL == 0 {
+		peer.Down = "the link to the peer has no carrier"
 	}
 }
 
@@ -263,7 +272,8 @@ func (b *builder) nextHopsOnLink(peer *bgp.Peer, network Network) {
 	}
 }
 
-// networkOf returns the connected network that holds the address, the most specific one.
+// networkOf returns the connected network that holds the address: the most specific one, of
+// equal ones the first.
 func (b *builder) networkOf(addr netip.Addr) (Network, bool) {
 	return networkOf(b.local.Networks, addr)
 }

@@ -16,8 +16,11 @@ import (
 // Local is what this node is, as far as the plan uses it.
 type Local struct {
 	NodeName string
-	// Networks are the connected networks, one entry per address of ours.
+	// Networks are the connected networks, one entry per address of ours. Of equal ones those
+	// on links with carrier come first.
 	Networks []Network
+	// LinksDown are the links, by index, that have no carrier.
+	LinksDown map[int]bool
 	// Addresses are all addresses of this host, loopback and link-local ones too.
 	Addresses []netip.Addr
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/dir"
 	"github.com/fairway-bgp/fairway/controller/plan"
+	"github.com/fairway-bgp/fairway/routes"
 )
 
 var update = flag.Bool("update", false, "rewrite what the cases expect; read the difference before you commit it")
@@ -21,11 +24,13 @@ var update = flag.Bool("update", false, "rewrite what the cases expect; read the
 // TestPlan runs the cases in testdata. Each is a specification to be read: manifests in,
 // plan out. The sections of a case:
 //
-//	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A"
+//	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A", "no carrier N"
 //	*.yaml   the manifests
 //	plan     the plan, as text
 //	then-*.yaml, then   manifests that replace those of the same name, and the plan after
-//	rib      learned paths: "PREFIX from PEER via NEXTHOP", lines of one prefix together
+//	others   the kernel's routes that are not ours: "PREFIX [via GATEWAY] link N", "PREFIX unreachable"
+//	rib      learned paths: "PREFIX from PEER via NEXTHOP", lines of one prefix together, the best
+//	         first; "or" before a path that the decision process puts behind those above it
 //	routes   what becomes of them
 func TestPlan(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -67,7 +72,7 @@ func runCase(t *testing.T, file string) {
 		got["then"] = p.String()
 	}
 	if rib, ok := section["rib"]; ok {
-		got["routes"] = decide(t, p.Importer, rib)
+		got["routes"] = decide(t, p.Importer, parseRanking(t, rib), section["others"])
 	}
 	compare(t, file, archive, got)
 }
@@ -121,6 +126,12 @@ func parseLocal(t *testing.T, text string) plan.Local {
 		case len(fields) == 0:
 		case fields[0] == "address" && len(fields) == 2:
 			local.Addresses = append(local.Addresses, netip.MustParseAddr(fields[1]))
+		case fields[0] == "no" && len(fields) == 3:
+			link, err := strconv.Atoi(fields[2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			local.LinksDown = map[int]bool{link: true}
 		case fields[0] == "network" && len(fields) == 4:
 			prefix := netip.MustParsePrefix(fields[1])
 			var link int
@@ -136,24 +147,50 @@ func parseLocal(t *testing.T, text string) plan.Local {
 	return local
 }
 
-func decide(t *testing.T, importer *plan.Importer, rib string) string {
+func parseRanking(t *testing.T, rib string) []bgp.Ranking {
 	t.Helper()
-	var changes []bgp.RIBChange
+	var all []bgp.Ranking
 	for line := range strings.Lines(rib) {
+		rest, worse := strings.CutPrefix(line, "or ")
 		var prefix, peer, nextHop string
-		if _, err := fmt.Sscanf(line, "%s from %s via %s", &prefix, &peer, &nextHop); err != nil {
+		if _, err := fmt.Sscanf(rest, "%s from %s via %s", &prefix, &peer, &nextHop); err != nil {
 			t.Fatalf("rib: cannot read %q", line)
 		}
 		p := netip.MustParsePrefix(prefix)
-		if n := len(changes); n == 0 || changes[n-1].Prefix != p {
-			changes = append(changes, bgp.RIBChange{Prefix: p})
+		if n := len(all); n == 0 || all[n-1].Prefix != p {
+			all = append(all, bgp.Ranking{Prefix: p, Sets: [][]bgp.Path{nil}})
 		}
-		last := &changes[len(changes)-1]
-		last.Paths = append(last.Paths, bgp.Path{Peer: peer, NextHop: netip.MustParseAddr(nextHop)})
+		last := &all[len(all)-1]
+		if worse {
+			last.Sets = append(last.Sets, nil)
+		}
+		path := bgp.Path{Peer: peer, NextHop: netip.MustParseAddr(nextHop)}
+		if i := strings.LastIndexByte(peer, '/'); i >= 0 {
+			path.PeerAddr = netip.MustParseAddr(peer[i+1:])
+		}
+		set := &last.Sets[len(last.Sets)-1]
+		*set = append(*set, path)
 	}
+	return all
+}
+
+// decide does what the loop does with a RIB: it looks for the ways of all next hops, and
+// turns to worse paths where no best one leads anywhere.
+func decide(t *testing.T, importer *plan.Importer, rib []bgp.Ranking, others string) string {
+	t.Helper()
+	var best []bgp.RIBChange
+	var remote []netip.Addr
+	for _, r := range rib {
+		best = append(best, bgp.RIBChange{Prefix: r.Prefix, Paths: r.Sets[0]})
+		remote = append(remote, importer.Remote(slices.Concat(r.Sets...))...)
+	}
+	ways := importer.Ways(best, remote, lead(remote, parseOthers(t, others)))
 	var b strings.Builder
-	for _, c := range changes {
-		d := importer.Decide(c)
+	for i, c := range best {
+		d := importer.Decide(c, ways)
+		if d.Stuck {
+			d = importer.DecideAmong(rib[i], ways)
+		}
 		if d.Route != nil {
 			fmt.Fprintln(&b, d.Route)
 		}
@@ -162,4 +199,48 @@ func decide(t *testing.T, importer *plan.Importer, rib string) string {
 		}
 	}
 	return b.String()
+}
+
+func parseOthers(t *testing.T, text string) []routes.Route {
+	t.Helper()
+	var out []routes.Route
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		route := routes.Route{Key: routes.Key{Prefix: netip.MustParsePrefix(fields[0])}}
+		if fields[1] == "unreachable" {
+			route.Kind = routes.Unreachable
+			out = append(out, route)
+			continue
+		}
+		for i := 1; i+1 < len(fields); i += 2 {
+			switch fields[i] {
+			case "via":
+				route.NextHops = append(route.NextHops, routes.NextHop{Gateway: netip.MustParseAddr(fields[i+1])})
+			case "link":
+				link, err := strconv.Atoi(fields[i+1])
+				if err != nil {
+					t.Fatalf("others: cannot read %q", line)
+				}
+				if len(route.NextHops) == 0 || route.NextHops[len(route.NextHops)-1].Link != 0 {
+					route.NextHops = append(route.NextHops, routes.NextHop{})
+				}
+				route.NextHops[len(route.NextHops)-1].Link = link
+			}
+		}
+		out = append(out, route)
+	}
+	return out
+}
+
+// lead returns the most specific of the routes to each address.
+func lead(addrs []netip.Addr, others []routes.Route) map[netip.Addr]routes.Route {
+	found := map[netip.Addr]routes.Route{}
+	for _, addr := range addrs {
+		for _, route := range others {
+			if have, ok := found[addr]; route.Prefix.Contains(addr) && (!ok || route.Prefix.Bits() > have.Prefix.Bits()) {
+				found[addr] = route
+			}
+		}
+	}
+	return found
 }

@@ -35,8 +35,19 @@ const (
 	ReasonServiceRange = "ServiceRange"
 	// ReasonProtected: the prefix lies inside a protected prefix.
 	ReasonProtected = "Protected"
-	// ReasonNextHopNotOnLink: the next hop is on none of the connected networks.
-	ReasonNextHopNotOnLink = "NextHopNotOnLink"
+	// ReasonDefaultRoute: a default route that no import rule names.
+	ReasonDefaultRoute = "DefaultRoute"
+	// ReasonCoversHost: the prefix covers a peer, another node or the API server, and no
+	// import rule names it.
+	ReasonCoversHost = "CoversHost"
+	// ReasonThroughItself: the next hop, or the session, would be reached by the very route.
+	ReasonThroughItself = "ThroughItself"
+	// ReasonNextHopUnreachable: neither a link nor a route leads to the next hop.
+	ReasonNextHopUnreachable = "NextHopUnreachable"
+	// ReasonNextHopViaDefault: only a default route leads to the next hop, and it is no Node.
+	ReasonNextHopViaDefault = "NextHopViaDefault"
+	// ReasonLinkDown: the link to the next hop has no carrier.
+	ReasonLinkDown = "LinkDown"
 	// ReasonNextHopIsSelf: the next hop is an address of this node.
 	ReasonNextHopIsSelf = "NextHopIsSelf"
 )

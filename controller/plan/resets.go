@@ -26,8 +26,8 @@ func resets(before, after bgp.Desired) []Reset {
 	var out []Reset
 	for _, p := range after.Peers {
 		old, known := was[p.Name]
-		if !known {
-			continue
+		if !known || old.Down != "" || p.Down != "" {
+			continue // there is no session to reset, or its end is not the configuration's doing
 		}
 		because := slices.Concat(all, peerChanges(old, p), restartChanges(before.Config, after.Config, old, p))
 		if len(because) > 0 {

@@ -72,6 +72,9 @@ func writePeer(b *strings.Builder, p bgp.Peer) {
 	if p.GracefulRestart {
 		b.WriteString(" graceful-restart")
 	}
+	if p.Down != "" {
+		fmt.Fprintf(b, " down: %s", p.Down)
+	}
 	b.WriteByte('\n')
 	for _, f := range p.Families {
 		nh := "none"

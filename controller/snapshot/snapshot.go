@@ -22,6 +22,9 @@ type Snapshot struct {
 	Services Services
 	// ServiceCIDRs of the cluster, from ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
+	// APIServers are the addresses at which the source reaches the API server, as far as they
+	// are addresses and not names.
+	APIServers []netip.Addr
 
 	Speakers       map[string]*v1alpha1.BGPSpeaker
 	Peers          map[string]*v1alpha1.BGPPeer

@@ -27,7 +27,8 @@ type Options struct {
 // FIB implements routes.FIB for the network namespace in which New was called. Its methods
 // may be called from any goroutine; one at a time works, the others wait.
 type FIB struct {
-	protocol uint8
+	protocol  uint8
+	following following
 
 	mu   sync.Mutex
 	conn conn
@@ -78,7 +79,7 @@ func (f *FIB) Dump(ctx context.Context) ([]routes.Route, error) {
 	defer f.mu.Unlock()
 	var list []routes.Route
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		part, err := f.dumpFamily(ctx, family)
+		part, err := f.dumpFamily(ctx, dump{family: family, protocol: f.protocol})
 		if err != nil {
 			return nil, fmt.Errorf("listing %s routes of protocol %d: %w", familyName(family), f.protocol, err)
 		}
@@ -94,12 +95,12 @@ func familyName(family uint8) string {
 	return "IPv6"
 }
 
-func (f *FIB) dumpFamily(ctx context.Context, family uint8) ([]routes.Route, error) {
+func (f *FIB) dumpFamily(ctx context.Context, d dump) ([]routes.Route, error) {
 	for attempt := 1; ; attempt++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		list, err := f.dumpOnce(family)
+		list, err := f.dumpOnce(d)
 		if !errors.Is(err, errInterrupted) || attempt == dumpAttempts {
 			return list, err
 		}
@@ -111,14 +112,13 @@ func (f *FIB) dumpFamily(ctx context.Context, family uint8) ([]routes.Route, err
 	}
 }
 
-func (f *FIB) dumpOnce(family uint8) ([]routes.Route, error) {
+func (f *FIB) dumpOnce(d dump) ([]routes.Route, error) {
 	f.seq++
 	request := appendHeader(nil, unix.RTM_GETROUTE, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, f.seq)
-	request = append(request, family, 0, 0, 0, unix.RT_TABLE_UNSPEC, f.protocol, 0, 0, 0, 0, 0, 0)
+	request = append(request, d.family, 0, 0, 0, d.table, d.protocol, 0, 0, 0, 0, 0, 0)
 	if err := f.conn.send(finish(request, 0)); err != nil {
 		return nil, err
 	}
-	d := dump{family: family, protocol: f.protocol}
 	for !d.done {
 		n, err := f.conn.receive(f.in)
 		if errors.Is(err, unix.ENOBUFS) {
@@ -163,7 +163,9 @@ func noAnswer(err error) error {
 // kernel starts no other dump on the socket before.
 type dump struct {
 	family   uint8
-	protocol uint8
+	protocol uint8             // 0: any
+	table    uint8             // 0: any
+	keep     func(parsed) bool // nil: all
 	list     []routes.Route
 	err      error // the first
 	done     bool
@@ -193,10 +195,16 @@ func (d *dump) take(h header, payload []byte) {
 		}
 		// A kernel that cannot filter sends all protocols and the clones of the route cache;
 		// one without IPv6 answers with IPv4.
-		if p.protocol == d.protocol && p.family == d.family && p.flags&unix.RTM_F_CLONED == 0 {
+		if d.wants(p) {
 			d.list = append(d.list, p.route)
 		}
 	}
+}
+
+func (d *dump) wants(p parsed) bool {
+	return p.family == d.family && p.flags&unix.RTM_F_CLONED == 0 &&
+		(d.protocol == 0 || p.protocol == d.protocol) && (d.table == 0 || p.route.Table == uint32(d.table)) &&
+		(d.keep == nil || d.keep(p))
 }
 
 // unsupported reports whether the error says that this kernel has no IPv6, and so no

@@ -25,6 +25,8 @@ type Event struct {
 	// Routes are keys at which someone else changed or removed a route of ours, or put
 	// theirs in the place of what may have been ours. Sorted, each once.
 	Routes []routes.Key
+	// Moved: a route of somebody else that leads to a followed address came, went or changed.
+	Moved bool
 }
 
 // maxKeys bounds an Event: past it, reading everything is no dearer.
@@ -40,9 +42,11 @@ func (f *FIB) Watch(ctx context.Context, notify func(Event)) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = feed.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	w := &watcher{protocol: f.protocol, self: f.conn.port(), in: make([]byte, datagram)}
-	err = w.run(ctx, feed, notify)
-	return errors.Join(err, feed.Close())
+	w := &watcher{protocol: f.protocol, self: f.conn.port(), moves: f.moves, in: make([]byte, datagram)}
+	if err = f.tell(feed); err == nil {
+		err = w.run(ctx, feed, notify)
+	}
+	return errors.Join(err, f.tell(nil), feed.Close())
 }
 
 // subscribe opens a socket that hears of links, addresses and those routes that matter.
@@ -52,15 +56,20 @@ func (f *FIB) subscribe() (*os.File, error) {
 		return nil, err
 	}
 	feed := os.NewFile(uintptr(fd), "rtnetlink")
-	if err := join(fd, filter(f.protocol, f.conn.port())); err != nil {
+	if err := join(fd, filter(f.protocol, f.conn.port(), false)); err != nil {
 		return nil, errors.Join(fmt.Errorf("listening to the kernel's changes: %w", err), feed.Close())
 	}
 	return feed, nil
 }
 
-func join(fd int, program []unix.SockFilter) error {
+// attach puts a filter in the place of the one that is there.
+func attach(fd int, program []unix.SockFilter) error {
 	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]} // a dozen
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog)
+}
+
+func join(fd int, program []unix.SockFilter) error {
+	if err := attach(fd, program); err != nil {
 		return err
 	}
 	for _, group := range []int{
@@ -76,8 +85,9 @@ func join(fd int, program []unix.SockFilter) error {
 
 // filter runs in the kernel, so that neither our own 100,000 adds nor another daemon's
 // fill the socket or wake us. Of route messages it passes those of our protocol which self
-// did not cause, and those in which one route took the place of another.
-func filter(protocol uint8, self uint32) []unix.SockFilter {
+// did not cause, and those in which one route took the place of another; with others those
+// of anybody.
+func filter(protocol uint8, self uint32, others bool) []unix.SockFilter {
 	const (
 		loadByte = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
 		loadHalf = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
@@ -87,6 +97,10 @@ func filter(protocol uint8, self uint32) []unix.SockFilter {
 		give     = unix.BPF_RET | unix.BPF_K
 		pass     = 0xffffffff
 	)
+	foreign := unix.SockFilter{Code: anyBit, K: swap16(unix.NLM_F_REPLACE), Jf: 1}
+	if others {
+		foreign.Jf = 0
+	}
 	return []unix.SockFilter{
 		{Code: loadHalf, K: 4}, // nlmsg_type
 		{Code: equal, K: swap16(unix.RTM_NEWROUTE), Jt: 2},
@@ -97,7 +111,7 @@ func filter(protocol uint8, self uint32) []unix.SockFilter {
 		{Code: loadByte, K: unix.SizeofNlMsghdr + 5}, // rtm_protocol
 		{Code: equal, K: uint32(protocol), Jt: 2},
 		{Code: loadHalf, K: 6}, // nlmsg_flags
-		{Code: anyBit, K: swap16(unix.NLM_F_REPLACE), Jf: 1},
+		foreign,
 		{Code: give, K: pass},
 		{Code: give, K: 0},
 	}
@@ -117,6 +131,7 @@ func swap32(n uint32) uint32 {
 type watcher struct {
 	protocol uint8
 	self     uint32
+	moves    func(routes.Route) bool
 	in       []byte
 	pending  Event
 	broken   error // of the socket: there is no going on
@@ -167,7 +182,7 @@ func (w *watcher) drain(receive func([]byte) (int, error)) bool {
 }
 
 func (w *watcher) news() bool {
-	return w.pending.Resync || w.pending.Host || len(w.pending.Routes) > 0
+	return w.pending.Resync || w.pending.Host || w.pending.Moved || len(w.pending.Routes) > 0
 }
 
 func (w *watcher) read(b []byte) {
@@ -195,6 +210,9 @@ func (w *watcher) see(h header, payload []byte) {
 		if h.port != w.self && (p.protocol == w.protocol || h.flags&unix.NLM_F_REPLACE != 0) {
 			w.pending.Routes = append(w.pending.Routes, p.route.Key)
 		}
+		if p.protocol != w.protocol && !w.pending.Moved {
+			w.pending.Moved = w.moves(p.route)
+		}
 	}
 }
 
@@ -205,7 +223,7 @@ func (w *watcher) take() Event {
 	slices.SortFunc(event.Routes, routes.Key.Compare)
 	event.Routes = slices.Compact(event.Routes)
 	if len(event.Routes) > maxKeys {
-		return Event{Resync: true, Host: event.Host}
+		return Event{Resync: true, Host: event.Host, Moved: event.Moved}
 	}
 	return event
 }

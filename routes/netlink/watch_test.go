@@ -114,7 +114,7 @@ func TestWatchTellsOfLinksAndAddresses(t *testing.T) {
 }
 
 func TestOneBurstIsOneEvent(t *testing.T) {
-	w := &watcher{protocol: DefaultProtocol, self: 1, in: make([]byte, datagram)}
+	w := &watcher{protocol: DefaultProtocol, self: 1, moves: func(routes.Route) bool { return false }, in: make([]byte, datagram)}
 	if !w.drain(script(routeNews(1, 0), routeNews(1, 0), linkNews(), routeNews(2, 0), unix.EAGAIN)) {
 		t.Fatal("nothing to tell")
 	}
@@ -137,12 +137,12 @@ func TestLostOrUnreadableMessagesMeanResync(t *testing.T) {
 		"cut header": {[]byte{1, 2, 3}, unix.EAGAIN},
 		"cut route":  {routeNews(1, 0)[:20], unix.EAGAIN},
 	} {
-		w := &watcher{protocol: DefaultProtocol, self: 1, in: make([]byte, datagram)}
+		w := &watcher{protocol: DefaultProtocol, self: 1, moves: func(routes.Route) bool { return false }, in: make([]byte, datagram)}
 		if !w.drain(script(steps...)) || !w.take().Resync {
 			t.Errorf("%s: not told to resync", name)
 		}
 	}
-	w := &watcher{protocol: DefaultProtocol, self: 1, in: make([]byte, datagram)}
+	w := &watcher{protocol: DefaultProtocol, self: 1, moves: func(routes.Route) bool { return false }, in: make([]byte, datagram)}
 	if !w.drain(script(flood...)) || len(w.pending.Routes) > maxKeys {
 		t.Errorf("a flood is not told of in parts: %d pending", len(w.pending.Routes))
 	}

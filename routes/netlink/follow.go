@@ -1,0 +1,126 @@
+package netlink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairway-bgp/fairway/routes"
+)
+
+// following says which addresses' ways somebody wants to know, and is what Watch and Follow,
+// in goroutines of their own, share.
+type following struct {
+	mu    sync.Mutex
+	addrs []netip.Addr // sorted
+	feed  *os.File     // nil while nobody watches
+}
+
+// Follow returns, for each address, the route of others in the main table that leads to it:
+// the most specific one, of those the one with the least metric. Addresses that none leads to
+// are left out. From then on Watch tells of changes of routes that cover one of them.
+//
+// It reads the whole main table where there is an address, and nothing where there is none.
+func (f *FIB) Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]routes.Route, error) {
+	sorted := slices.SortedFunc(slices.Values(addrs), netip.Addr.Compare)
+	if err := f.follow(sorted); err != nil {
+		return nil, err
+	}
+	found := map[netip.Addr]routes.Route{}
+	if len(sorted) == 0 {
+		return found, nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		if !slices.ContainsFunc(sorted, func(a netip.Addr) bool { return familyOf(a) == family }) {
+			continue
+		}
+		// Only routes that lead to one of the addresses are kept, however many there are.
+		list, err := f.dumpFamily(ctx, dump{family: family, table: unix.RT_TABLE_MAIN, keep: func(p parsed) bool {
+			return p.protocol != f.protocol && len(inside(p.route.Prefix, sorted)) > 0
+		}})
+		if err != nil {
+			return nil, fmt.Errorf("listing %s routes of others: %w", familyName(family), err)
+		}
+		for _, route := range list {
+			for _, addr := range inside(route.Prefix, sorted) {
+				if have, ok := found[addr]; !ok || preferred(route, have) {
+					found[addr] = route
+				}
+			}
+		}
+	}
+	return found, nil
+}
+
+// preferred reports whether the kernel takes a before b for an address that both cover.
+func preferred(a, b routes.Route) bool {
+	if a.Prefix.Bits() != b.Prefix.Bits() {
+		return a.Prefix.Bits() > b.Prefix.Bits()
+	}
+	return a.Metric < b.Metric
+}
+
+// inside returns the part of the sorted addresses that lies in the prefix.
+func inside(prefix netip.Prefix, sorted []netip.Addr) []netip.Addr {
+	from, _ := slices.BinarySearchFunc(sorted, prefix.Masked().Addr(), netip.Addr.Compare)
+	to := from
+	for to < len(sorted) && prefix.Contains(sorted[to]) {
+		to++
+	}
+	return sorted[from:to]
+}
+
+// follow notes the addresses and has the kernel tell of the routes of others, or no longer:
+// without an address they would only wake us.
+func (f *FIB) follow(sorted []netip.Addr) error {
+	f.following.mu.Lock()
+	defer f.following.mu.Unlock()
+	begins, ends := len(f.following.addrs) == 0 && len(sorted) > 0, len(f.following.addrs) > 0 && len(sorted) == 0
+	f.following.addrs = sorted
+	if f.following.feed == nil || !begins && !ends {
+		return nil
+	}
+	return f.tune(f.following.feed)
+}
+
+// tune attaches the filter that what is followed asks for.
+func (f *FIB) tune(feed *os.File) error {
+	raw, err := feed.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("listening to the kernel's changes: %w", err)
+	}
+	var attached error
+	err = raw.Control(func(fd uintptr) {
+		attached = attach(int(fd), filter(f.protocol, f.conn.port(), len(f.following.addrs) > 0))
+	})
+	if err = errors.Join(err, attached); err != nil {
+		return fmt.Errorf("listening to the kernel's changes: %w", err)
+	}
+	return nil
+}
+
+// tell hands the feed to Follow, or takes it back with nil.
+func (f *FIB) tell(feed *os.File) error {
+	f.following.mu.Lock()
+	defer f.following.mu.Unlock()
+	f.following.feed = feed
+	if feed == nil {
+		return nil
+	}
+	return f.tune(feed)
+}
+
+// moves reports whether a change of that route may lead one of the followed addresses elsewhere.
+func (f *FIB) moves(route routes.Route) bool {
+	f.following.mu.Lock()
+	defer f.following.mu.Unlock()
+	return route.Table == routes.MainTable && len(inside(route.Prefix, f.following.addrs)) > 0
+}
