@@ -132,6 +132,13 @@ type Peer struct {
 	// Down says in words why there is to be no session for the time being; "": it is tried.
 	Down string
 
+	// ClusterID is in IPv4 form and stands in the CLUSTER_LIST of what the peer is told
+	// (RFC 4456, section 8). It is there on sessions that may be reflected over, whether
+	// or not they are, so that to begin reflecting resets no session; the zero Addr: never.
+	ClusterID netip.Addr
+	// Reflection is the peer's part while we reflect; it changes while the session is up.
+	Reflection Reflection
+
 	// Import is what the peer may tell us, any rule suffices; nothing when empty.
 	Import []PrefixRule
 	// NextHops is what we announce as next hop to this peer, per family. A family without
@@ -145,12 +152,40 @@ func (p Peer) Equal(other Peer) bool {
 		p.LocalAddress == other.LocalAddress && p.Passive == other.Passive && p.Password == other.Password &&
 		p.HoldTime == other.HoldTime && p.Keepalive == other.Keepalive && p.ConnectRetry == other.ConnectRetry &&
 		p.EBGPMultihopTTL == other.EBGPMultihopTTL && p.GracefulRestart == other.GracefulRestart && p.NextHops == other.NextHops && p.Down == other.Down &&
+		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection &&
 		slices.Equal(p.Families, other.Families) && sameRules(p.Import, other.Import)
 }
 
 // sameRules compares two lists of rules; thousands of peers often share one.
 func sameRules(a, b []PrefixRule) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
+}
+
+// Reflection is the part of a peer in route reflection (RFC 4456, section 6). What is passed
+// on stays as it was told, but for ORIGINATOR_ID and CLUSTER_LIST.
+type Reflection uint8
+
+// The parts that a peer may have.
+const (
+	NoReflection Reflection = iota // hears only what we originate; nothing that it tells is passed on
+	Client                         // hears what clients and non-clients tell, and is heard by both
+	NonClient                      // hears what clients tell, and is heard by clients
+)
+
+// String returns the word of the RFC; "" for none.
+func (r Reflection) String() string {
+	switch r {
+	case Client:
+		return "client"
+	case NonClient:
+		return "non-client"
+	}
+	return ""
+}
+
+// Hears reports whether a peer of this part hears what one of the other part tells.
+func (r Reflection) Hears(from Reflection) bool {
+	return r != NoReflection && from != NoReflection && (r == Client || from == Client)
 }
 
 // NextHops holds one next-hop address per family.

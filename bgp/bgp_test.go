@@ -77,7 +77,7 @@ func TestPeersThatDifferInAnyFieldAreNotEqual(t *testing.T) {
 		var a, b Peer
 		field := reflect.ValueOf(&b).Elem().Field(i)
 		switch name := reflect.TypeOf(b).Field(i).Name; name {
-		case "Address", "LocalAddress":
+		case "Address", "LocalAddress", "ClusterID":
 			field.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.1")))
 		case "NextHops":
 			field.Set(reflect.ValueOf(NextHops{IPv6: netip.MustParseAddr("2001:db8::1")}))

@@ -61,15 +61,12 @@ func (s *Speaker) Apply(ctx context.Context, want bgp.Desired) error {
 	// The names have to be known before the first path of a new peer arrives.
 	s.publish(want, w, now, errors.Join(errs...))
 
-	classes, byPrefix := number(s.held.policy.classes, now, s.fresh(w), s.gone(w))
-	next := policy{asn: want.Config.ASN, imports: map[netip.Addr][]bgp.PrefixRule{}, classes: classes}
-	for addr, p := range w.peers {
-		next.imports[addr] = p.Import
-	}
+	next, byPrefix := s.nextPolicy(w, now, want.Config.ASN)
+	remarked := s.held.policy.remarked(next)
 	if err := s.setPolicy(ctx, s.held.policy.with(next)); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	errs = append(errs, s.refreshPeers(ctx, w)...)
+	errs = append(errs, s.refreshPeers(ctx, w, remarked)...)
 	errs = append(errs, s.deletePeers(ctx, w)...)
 	errs = append(errs, s.applyPaths(ctx, byPrefix)...)
 	errs = append(errs, s.applyPeers(ctx, w)...)
@@ -85,6 +82,18 @@ func (s *Speaker) Apply(ctx context.Context, want bgp.Desired) error {
 		}
 	}
 	return err
+}
+
+// nextPolicy returns the policy for what is wanted, and the class of each prefix of ours.
+func (s *Speaker) nextPolicy(w wanted, now []audience, asn uint32) (policy, map[netip.Prefix]int) {
+	fresh, gone := s.fresh(w), s.gone(w)
+	classes, byPrefix := number(s.held.policy.classes, now, fresh, gone)
+	passed, marks := numberReflected(s.held.policy.reflected, w, fresh, gone)
+	next := policy{asn: asn, imports: make(map[netip.Addr]imported, len(w.peers)), classes: classes, reflected: passed}
+	for addr, p := range w.peers {
+		next.imports[addr] = imported{rules: p.Import, from: p.Reflection, mark: marks[p.Reflection]}
+	}
+	return next, byPrefix
 }
 
 // fresh returns the wanted peers that GoBGP does not have.
@@ -133,10 +142,10 @@ func (s *Speaker) setPolicy(ctx context.Context, p policy) error {
 	return nil
 }
 
-// refreshPeers makes changed import rules and next hops count for what is already there. A
-// soft reset in also withdraws; a soft reset out does not, but no membership of a class that
+// refreshPeers makes changed import rules, marks and next hops count for what is already there.
+// A soft reset in also withdraws; a soft reset out does not, but no membership of a class that
 // is in use changes here: a path whose audience changes gets another class.
-func (s *Speaker) refreshPeers(ctx context.Context, w wanted) []error {
+func (s *Speaker) refreshPeers(ctx context.Context, w wanted, remarked map[netip.Addr]bool) []error {
 	var errs []error
 	for _, addr := range sortedAddrs(w.peers) {
 		old, ok := s.held.peers[addr]
@@ -144,14 +153,14 @@ func (s *Speaker) refreshPeers(ctx context.Context, w wanted) []error {
 			continue
 		}
 		p := w.peers[addr]
-		if !slices.Equal(old.Import, p.Import) {
+		if remarked[addr] || !slices.Equal(old.Import, p.Import) {
 			errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_IN))
 			s.accepted.changed()
 		}
 		if old.NextHops != p.NextHops {
 			errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_OUT))
 		}
-		old.Import, old.NextHops, old.Name = p.Import, p.NextHops, p.Name
+		old.Import, old.NextHops, old.Name, old.Reflection = p.Import, p.NextHops, p.Name, p.Reflection
 		s.held.peers[addr] = old
 	}
 	return errs
@@ -279,6 +288,13 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	if known && !old.unsettled && canWait(old.conf, conf) && s.sessions.get(p.Address).established {
 		s.held.waiting[p.Address] = p
 		return nil
+	}
+	if known && !proto.Equal(old.conf.RouteReflector, conf.RouteReflector) {
+		// GoBGP's UpdatePeer takes over a cluster ID without any effect.
+		if err := s.deletePeer(ctx, old); err != nil {
+			return err
+		}
+		known = false
 	}
 	s.log.clearMD5Failure(p.Address)
 	if err := s.pushPeer(ctx, conf, known); err != nil {

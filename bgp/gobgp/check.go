@@ -75,6 +75,7 @@ func (w wanted) claim(p bgp.Peer, zoneless map[netip.Addr]string) error {
 func checkPeer(p bgp.Peer) (bgp.Peer, error) {
 	p.Address = p.Address.Unmap()
 	p.LocalAddress = p.LocalAddress.Unmap()
+	p.ClusterID = p.ClusterID.Unmap()
 	p.NextHops = bgp.NextHops{IPv4: p.NextHops.IPv4.Unmap(), IPv6: p.NextHops.IPv6}
 	if p.Name == "" {
 		return p, errors.New("it has no name")
@@ -82,7 +83,7 @@ func checkPeer(p bgp.Peer) (bgp.Peer, error) {
 	if p.ASN == 0 {
 		return p, errors.New("its ASN is 0")
 	}
-	for _, check := range []func(bgp.Peer) error{checkAddresses, checkPassword, checkTimers, checkFamilies, checkNextHops} {
+	for _, check := range []func(bgp.Peer) error{checkAddresses, checkPassword, checkTimers, checkFamilies, checkNextHops, checkReflection} {
 		if err := check(p); err != nil {
 			return p, err
 		}

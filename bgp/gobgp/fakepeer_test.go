@@ -303,6 +303,33 @@ func (p *fakePeer) announceSegments(t *testing.T, prefix string, segments ...pac
 	}
 }
 
+// announceMarked sends a prefix that claims to be one of a reflector's client.
+func (p *fakePeer) announceMarked(t *testing.T, prefix string, asPath ...uint32) {
+	t.Helper()
+	parsed := netip.MustParsePrefix(prefix)
+	var segments []packet.AsPathParamInterface
+	if len(asPath) > 0 {
+		segments = append(segments, packet.NewAs4PathParam(packet.BGP_ASPATH_ATTR_TYPE_SEQ, asPath))
+	}
+	attrs := []packet.PathAttributeInterface{
+		packet.NewPathAttributeOrigin(packet.BGP_ORIGIN_ATTR_TYPE_IGP),
+		packet.NewPathAttributeAsPath(segments),
+		packet.NewPathAttributeNextHop(p.from),
+	}
+	if p.asn == ourASN {
+		attrs = append(attrs, packet.NewPathAttributeLocalPref(defaultLocalPref))
+	}
+	var marks []*packet.LargeCommunity
+	for number := range uint32(4) {
+		marks = append(marks, packet.NewLargeCommunity(internalASN, markKind, number))
+	}
+	attrs = append(attrs, packet.NewPathAttributeLargeCommunities(marks))
+	nlri := []*packet.IPAddrPrefix{packet.NewIPAddrPrefix(uint8(parsed.Bits()), parsed.Addr().String())}
+	if err := p.send(packet.NewBGPUpdateMessage(nil, attrs, nlri)); err != nil {
+		t.Fatalf("announcing %s: %v", prefix, err)
+	}
+}
+
 func (p *fakePeer) withdraw(t *testing.T, prefix string) {
 	t.Helper()
 	parsed := netip.MustParsePrefix(prefix)

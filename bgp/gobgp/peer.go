@@ -55,6 +55,9 @@ func apiPeer(p bgp.Peer, gr gracefulRestart, guarded bool) *api.Peer {
 		// GoBGP would search the link for an address and refuse the peer without one.
 		peer.Transport.LocalAddress = netip.IPv6Unspecified().String()
 	}
+	if p.ClusterID.IsValid() {
+		peer.RouteReflector = &api.RouteReflector{RouteReflectorClient: true, RouteReflectorClusterId: p.ClusterID.String()}
+	}
 	if restart {
 		peer.GracefulRestart = &api.GracefulRestart{
 			Enabled:      true,

@@ -17,7 +17,7 @@ const (
 	// ours is in. It is reserved (RFC 7300), so no network's communities collide with it. They
 	// are stripped on export.
 	internalASN = 4294967295
-	// classKind tells classes from marks that may follow.
+	// classKind tells classes from marks of other kinds.
 	classKind = 1
 
 	importPolicy = "fairway-import"
@@ -41,9 +41,10 @@ type member struct {
 // policy is all of what GoBGP filters by, as a value. Peer policies work only for route
 // servers in GoBGP v3, so there is one for all.
 type policy struct {
-	asn     uint32
-	imports map[netip.Addr][]bgp.PrefixRule // by peer address
-	classes map[int]class                   // by number
+	asn       uint32
+	imports   map[netip.Addr]imported // by peer address
+	classes   map[int]class           // by number
+	reflected map[int]reflected       // by number
 }
 
 // with returns the policy that serves while the speaker goes from p to next: everything that
@@ -52,9 +53,12 @@ type policy struct {
 // GoBGP withdraws a path of ours that changes its class only if the old class still exists,
 // and a soft reset never withdraws at all.
 func (p policy) with(next policy) policy {
-	both := policy{asn: next.asn, imports: maps.Clone(p.imports), classes: make(map[int]class, len(next.classes))}
+	both := policy{
+		asn: next.asn, imports: maps.Clone(p.imports), classes: make(map[int]class, len(next.classes)),
+		reflected: p.withReflected(next),
+	}
 	if both.imports == nil {
-		both.imports = map[netip.Addr][]bgp.PrefixRule{}
+		both.imports = map[netip.Addr]imported{}
 	}
 	maps.Copy(both.imports, next.imports)
 	maps.Copy(both.classes, p.classes)
@@ -107,6 +111,9 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 			Actions:    &api.Actions{RouteAction: api.RouteAction_REJECT},
 		},
 	}
+	if len(p.reflected) > 0 {
+		statements = append(statements, unmark())
+	}
 	for i, group := range groupByRules(p.imports) {
 		for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
 			prefixes := prefixSet(group.rules, family)
@@ -115,27 +122,32 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 			}
 			name := fmt.Sprintf("import-%d-%s", i, family)
 			b.sets = append(b.sets, &api.DefinedSet{DefinedType: api.DefinedType_PREFIX, Name: name, Prefixes: prefixes})
-			statements = append(statements, &api.Statement{
+			accept := &api.Statement{
 				Name: name,
 				Conditions: &api.Conditions{
 					PrefixSet:   &api.MatchSet{Type: api.MatchSet_ANY, Name: name},
 					NeighborSet: b.neighbors(name, group.peers),
 				},
-				Actions: &api.Actions{RouteAction: api.RouteAction_ACCEPT},
-			})
+				Actions: marking(group.mark),
+			}
+			if group.from == bgp.NonClient {
+				statements = append(statements, ownOnly(accept, group.peers), passedOn(accept))
+			} else {
+				statements = append(statements, accept)
+			}
 		}
 	}
 	return statements
 }
 
-// exportStatements accept a path of ours for the peers of its class.
+// exportStatements accept what is reflected, and a path of ours for the peers of its class.
 func (b *policyBuilder) exportStatements(p policy) []*api.Statement {
-	// Learned paths would be refused at the end as well, but only after a search through the
-	// peers of every class, for every peer.
-	statements := []*api.Statement{
+	statements := append(b.exportReflected(p),
+		// Other learned paths would be refused at the end as well, but only after a search
+		// through the peers of every class, for every peer.
 		rejectRoute("export-internal", api.Conditions_ROUTE_TYPE_INTERNAL),
 		rejectRoute("export-external", api.Conditions_ROUTE_TYPE_EXTERNAL),
-	}
+	)
 	for _, number := range slices.Sorted(maps.Keys(p.classes)) {
 		c := p.classes[number]
 		community := fmt.Sprintf("%d:%d:%d", uint32(internalASN), classKind, number)
@@ -206,18 +218,19 @@ func prefixSet(rules []bgp.PrefixRule, family bgp.Family) []*api.Prefix {
 	return set
 }
 
-// ruleGroup is the peers with the same import rules.
+// ruleGroup is the peers whose paths are treated alike.
 type ruleGroup struct {
-	rules []bgp.PrefixRule
+	imported
 	peers []netip.Addr
 }
 
-func groupByRules(imports map[netip.Addr][]bgp.PrefixRule) []ruleGroup {
+func groupByRules(imports map[netip.Addr]imported) []ruleGroup {
 	var groups []ruleGroup
 	index := map[string]int{}
 	for _, addr := range slices.SortedFunc(maps.Keys(imports), netip.Addr.Compare) {
 		var key strings.Builder
-		for _, r := range imports[addr] {
+		fmt.Fprintln(&key, imports[addr].from, imports[addr].mark)
+		for _, r := range imports[addr].rules {
 			key.WriteString(r.String())
 			key.WriteByte('\n')
 		}
@@ -225,7 +238,7 @@ func groupByRules(imports map[netip.Addr][]bgp.PrefixRule) []ruleGroup {
 		if !known {
 			i = len(groups)
 			index[key.String()] = i
-			groups = append(groups, ruleGroup{rules: imports[addr]})
+			groups = append(groups, ruleGroup{imported: imports[addr]})
 		}
 		groups[i].peers = append(groups[i].peers, addr)
 	}
@@ -238,11 +251,8 @@ func exportActions(m member, asn uint32) *api.Actions {
 		RouteAction: api.RouteAction_ACCEPT,
 		// The marks are the only large communities of a path of ours, so that setting others
 		// takes them away.
-		LargeCommunity: &api.CommunityAction{
-			Type:        api.CommunityAction_REMOVE,
-			Communities: []string{fmt.Sprintf("^%d:", uint32(internalASN))},
-		},
-		Nexthop: &api.NexthopAction{Address: m.nextHop.String()},
+		LargeCommunity: withoutMarks(),
+		Nexthop:        &api.NexthopAction{Address: m.nextHop.String()},
 	}
 	if m.export == nil {
 		return actions

@@ -33,8 +33,17 @@ func audienceOf(c class, prefixes ...string) audience {
 // GoBGP takes an empty set of neighbors for all of them.
 func TestNoSetOfThePolicyIsEverEmpty(t *testing.T) {
 	p := policy{asn: 65000,
-		imports: map[netip.Addr][]bgp.PrefixRule{addr("192.0.2.1"): nil, addr("192.0.2.2"): {rule("10.0.0.0/8", 8, 8)}},
+		imports: map[netip.Addr]imported{
+			addr("192.0.2.1"): {},
+			addr("192.0.2.2"): {rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8, 8)}},
+			addr("192.0.2.3"): {rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8, 8)}, from: bgp.Client, mark: 1},
+			addr("192.0.2.4"): {rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8, 8)}, from: bgp.NonClient, mark: 2},
+		},
 		classes: map[int]class{1: classOf(bgp.IPv4Unicast), 2: classOf(bgp.IPv6Unicast, "192.0.2.1", "2001:db8::1")},
+		reflected: map[int]reflected{
+			1: {from: bgp.Client},
+			2: {from: bgp.NonClient, deaf: map[netip.Addr]bool{addr("192.0.2.1"): true, addr("192.0.2.4"): true}},
+		},
 	}
 	for _, p := range []policy{{}, p, p.with(policy{}), policy{}.with(p)} {
 		request := p.request()
@@ -52,7 +61,7 @@ func TestNoSetOfThePolicyIsEverEmpty(t *testing.T) {
 						t.Errorf("statement %s refers to %s, which does not exist", s.Name, match.Name)
 					}
 				}
-				if policy.Name == exportPolicy && s.Actions.RouteAction != api.RouteAction_REJECT && (s.Conditions.NeighborSet == nil || s.Conditions.LargeCommunitySet == nil || s.Conditions.RouteType != api.Conditions_ROUTE_TYPE_LOCAL) {
+				if policy.Name == exportPolicy && s.Actions.RouteAction != api.RouteAction_REJECT && !exportsWhatIsMeant(s) {
 					t.Errorf("statement %s exports too much: %v", s.Name, s.Conditions)
 				}
 			}
@@ -60,16 +69,29 @@ func TestNoSetOfThePolicyIsEverEmpty(t *testing.T) {
 	}
 }
 
+// exportsWhatIsMeant: a class of ours to named peers, or what a neighbor of our AS told and we
+// have marked.
+func exportsWhatIsMeant(s *api.Statement) bool {
+	switch s.Conditions.RouteType {
+	case api.Conditions_ROUTE_TYPE_LOCAL:
+		return s.Conditions.NeighborSet != nil && s.Conditions.LargeCommunitySet != nil
+	case api.Conditions_ROUTE_TYPE_INTERNAL:
+		return s.Conditions.LargeCommunitySet != nil && s.Actions.LargeCommunity != nil
+	}
+	return false
+}
+
 func TestEqualPoliciesRenderAlike(t *testing.T) {
-	p := policy{asn: 65000, imports: map[netip.Addr][]bgp.PrefixRule{}, classes: map[int]class{}}
+	p := policy{asn: 65000, imports: map[netip.Addr]imported{}, classes: map[int]class{}, reflected: map[int]reflected{}}
 	for i := range byte(40) {
 		a := netip.AddrFrom4([4]byte{192, 0, 2, i})
-		p.imports[a] = []bgp.PrefixRule{rule("10.0.0.0/8", 8+i%3, 32)}
+		p.imports[a] = imported{rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8+i%3, 32)}, from: bgp.Client, mark: int(i % 2)}
+		p.reflected[int(i)+1] = reflected{from: bgp.Client, deaf: map[netip.Addr]bool{a: true, addr("192.0.2.200"): true}}
 		p.classes[int(i)+1] = class{family: bgp.IPv4Unicast, members: map[netip.Addr]member{a: {nextHop: addr("198.51.100.1")}, addr("192.0.2.200"): {nextHop: addr("198.51.100.2")}}}
 	}
 	first := p.request()
 	for range 10 {
-		if !proto.Equal(first, policy{asn: p.asn, imports: maps.Clone(p.imports), classes: maps.Clone(p.classes)}.request()) {
+		if !proto.Equal(first, policy{asn: p.asn, imports: maps.Clone(p.imports), classes: maps.Clone(p.classes), reflected: maps.Clone(p.reflected)}.request()) {
 			t.Fatal("two renderings differ")
 		}
 	}

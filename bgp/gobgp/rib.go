@@ -58,12 +58,16 @@ type peerFamily struct {
 	family bgp.Family
 }
 
+// counted says how many paths of a peer are in the RIB, and for how many prefixes they are the
+// best, which is what a reflector passes on.
+type counted struct{ accepted, best int }
+
 // acceptedCount caches how many paths of each peer the import policy let in. GoBGP's own
 // count knows nothing of the policy, and to count means to list the whole RIB: so it is done
 // again only after a change, and never takes more than about a fiftieth of the time.
 type acceptedCount struct {
 	mu       sync.Mutex
-	counts   map[peerFamily]int
+	counts   map[peerFamily]counted
 	received uint64
 	dirty    bool
 	notUntil time.Time
@@ -79,7 +83,7 @@ func (a *acceptedCount) changed() {
 }
 
 // acceptedCounts returns the accepted paths of each peer and family; a little old if need be.
-func (s *Speaker) acceptedCounts(ctx context.Context, v *view, live map[netip.Addr]*api.Peer) map[peerFamily]int {
+func (s *Speaker) acceptedCounts(ctx context.Context, v *view, live map[netip.Addr]*api.Peer) map[peerFamily]counted {
 	a := &s.accepted
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -115,14 +119,19 @@ func receivedPaths(live map[netip.Addr]*api.Peer) uint64 {
 }
 
 // countPaths counts the paths in the RIB by peer. It converts no attributes.
-func (s *Speaker) countPaths(ctx context.Context) (map[peerFamily]int, error) {
-	counts := map[peerFamily]int{}
+func (s *Speaker) countPaths(ctx context.Context) (map[peerFamily]counted, error) {
+	counts := map[peerFamily]counted{}
 	for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
 		request := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: apiFamily(family), EnableOnlyBinary: true}
 		err := s.server.ListPath(ctx, request, func(d *api.Destination) {
-			for _, p := range d.GetPaths() {
+			for i, p := range d.GetPaths() { // the best one first
 				if addr := parseAddr(p.GetNeighborIp()); addr.IsValid() {
-					counts[peerFamily{addr, family}]++
+					c := counts[peerFamily{addr, family}]
+					c.accepted++
+					if i == 0 {
+						c.best++
+					}
+					counts[peerFamily{addr, family}] = c
 				}
 			}
 		})

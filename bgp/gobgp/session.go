@@ -24,7 +24,8 @@ func (s *Speaker) Sessions(ctx context.Context) ([]bgp.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	accepted := s.acceptedCounts(ctx, v, live)
+	counts := s.acceptedCounts(ctx, v, live)
+	passed := v.reflectedCounts(counts)
 	sessions := make([]bgp.Session, 0, len(v.wanted))
 	for _, p := range v.wanted {
 		session := bgp.Session{Peer: p.Name, Address: p.Address, ASN: p.ASN, State: bgp.Idle}
@@ -37,8 +38,9 @@ func (s *Speaker) Sessions(ctx context.Context) ([]bgp.Session, error) {
 			for i := range session.Families {
 				f := &session.Families[i]
 				if session.State == bgp.Established {
-					f.Accepted = accepted[peerFamily{addr.WithZone(""), f.Family}]
-					f.Advertised = v.advertised[addr][f.Family]
+					count := counts[peerFamily{addr.WithZone(""), f.Family}]
+					f.Accepted = count.accepted
+					f.Advertised = v.advertised[addr][f.Family] + passed.to(p, f.Family, count)
 				}
 			}
 		}

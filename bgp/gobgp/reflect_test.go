@@ -1,0 +1,383 @@
+package gobgp
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// fabric is a few speakers of one AS with real sessions between them. Speaker n is at
+// 127.0.2.n and has the router ID 192.0.2.n.
+type fabric struct {
+	t        *testing.T
+	speakers []*rig // the first is number 1
+	wants    []bgp.Desired
+}
+
+func newFabric(t *testing.T, size int) *fabric {
+	t.Helper()
+	f := &fabric{t: t}
+	for range size {
+		f.speakers = append(f.speakers, newRig(t, Options{}))
+	}
+	for n := 1; n <= size; n++ {
+		config := f.at(n).config()
+		config.RouterID = netip.AddrFrom4([4]byte{192, 0, 2, byte(n)})
+		f.wants = append(f.wants, bgp.Desired{Config: config, Advertisements: ads()})
+	}
+	return f
+}
+
+func (f *fabric) at(n int) *rig { return f.speakers[n-1] }
+
+func (f *fabric) addr(n int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 2, byte(n)}) }
+
+func (f *fabric) want(n int) *bgp.Desired { return &f.wants[n-1] }
+
+// peer returns speaker m as speaker n has it.
+func (f *fabric) peer(n, m int, as bgp.Reflection) bgp.Peer {
+	return bgp.Peer{
+		Name: fmt.Sprintf("node-%d", m), Address: f.addr(m), Port: f.at(m).port, ASN: ourASN,
+		LocalAddress: f.addr(n), Passive: n > m,
+		HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, ConnectRetry: time.Second,
+		Families: []bgp.Family{bgp.IPv4Unicast}, GracefulRestart: true,
+		ClusterID: f.want(n).Config.RouterID, Reflection: as,
+		Import:   []bgp.PrefixRule{rule("10.0.0.0/8", 8, 32)},
+		NextHops: bgp.NextHops{IPv4: f.addr(n)},
+	}
+}
+
+// link gives two speakers a session; as is the part that each has for the other.
+func (f *fabric) link(n int, as bgp.Reflection, m int, other bgp.Reflection) {
+	f.want(n).Peers = append(f.want(n).Peers, f.peer(n, m, other))
+	f.want(m).Peers = append(f.want(m).Peers, f.peer(m, n, as))
+}
+
+// originate has speaker n tell a prefix to all its peers; nothing when with is nil.
+func (f *fabric) originate(n int, prefix string, with *bgp.Attributes) {
+	var to []string
+	for _, p := range f.want(n).Peers {
+		to = append(to, p.Name)
+	}
+	slices.Sort(to)
+	draft := f.want(n).Advertisements.Edit()
+	draft.Delete(netip.MustParsePrefix(prefix))
+	if with != nil {
+		draft.Set(netip.MustParsePrefix(prefix), &bgp.Audience{Exports: []bgp.Export{{To: to, Attributes: *with}}})
+	}
+	f.want(n).Advertisements = draft.Map()
+}
+
+func (f *fabric) apply(numbers ...int) {
+	f.t.Helper()
+	for _, n := range numbers {
+		f.at(n).apply(*f.want(n))
+	}
+}
+
+// part sets the part that speaker n gives to its peer m.
+func (f *fabric) part(n, m int, as bgp.Reflection) {
+	peers := slices.Clone(f.want(n).Peers)
+	i := slices.IndexFunc(peers, func(p bgp.Peer) bool { return p.Address == f.addr(m) })
+	peers[i].Reflection = as
+	f.want(n).Peers = peers
+}
+
+// up waits for all sessions.
+func (f *fabric) up() {
+	f.t.Helper()
+	for n := range f.speakers {
+		for _, p := range f.wants[n].Peers {
+			f.speakers[n].eventually("the session with "+p.Name, func() (string, bool) {
+				s := f.speakers[n].session(p.Name)
+				return fmt.Sprintf("%+v", s), s.State == bgp.Established
+			})
+		}
+	}
+}
+
+// since returns when each session last came up or went down.
+func (f *fabric) since() string {
+	var b strings.Builder
+	for n := range f.speakers {
+		for _, p := range f.wants[n].Peers {
+			s := f.speakers[n].session(p.Name)
+			fmt.Fprintln(&b, n+1, s.Peer, s.State, s.Since)
+		}
+	}
+	return b.String()
+}
+
+// heard is what a speaker has of one peer in its Adj-RIB-In, a line a prefix: all that was on
+// the wire.
+func (f *fabric) heard(n, from int) string {
+	f.t.Helper()
+	var lines []string
+	err := f.at(n).server.ListPath(f.t.Context(), &api.ListPathRequest{
+		TableType: api.TableType_ADJ_IN, Name: f.addr(from).String(), Family: apiFamily(bgp.IPv4Unicast),
+	}, func(d *api.Destination) {
+		for _, p := range d.GetPaths() {
+			lines = append(lines, d.GetPrefix()+describeAttributes(f.t, p))
+		}
+	})
+	if err != nil {
+		return err.Error()
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+func describeAttributes(t *testing.T, p *api.Path) string {
+	t.Helper()
+	var b strings.Builder
+	for _, packed := range p.GetPattrs() {
+		attr, err := packed.UnmarshalNew()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch a := attr.(type) {
+		case *api.OriginAttribute:
+			fmt.Fprintf(&b, " origin %d", a.GetOrigin())
+		case *api.NextHopAttribute:
+			fmt.Fprintf(&b, " via %s", a.GetNextHop())
+		case *api.OriginatorIdAttribute:
+			fmt.Fprintf(&b, " originator %s", a.GetId())
+		case *api.ClusterListAttribute:
+			fmt.Fprintf(&b, " clusters %s", strings.Join(a.GetIds(), ","))
+		case *api.CommunitiesAttribute:
+			for _, c := range a.GetCommunities() {
+				fmt.Fprintf(&b, " community %s", bgp.Community(c))
+			}
+		case *api.LargeCommunitiesAttribute:
+			for _, c := range a.GetCommunities() {
+				fmt.Fprintf(&b, " large %d:%d:%d", c.GetGlobalAdmin(), c.GetLocalData1(), c.GetLocalData2())
+			}
+		case *api.MultiExitDiscAttribute:
+			fmt.Fprintf(&b, " med %d", a.GetMed())
+		case *api.LocalPrefAttribute:
+			if a.GetLocalPref() != defaultLocalPref {
+				fmt.Fprintf(&b, " local-pref %d", a.GetLocalPref())
+			}
+		}
+	}
+	return b.String()
+}
+
+// hears waits until a speaker has exactly these lines of a peer.
+func (f *fabric) hears(n, from int, lines ...string) {
+	f.t.Helper()
+	slices.Sort(lines)
+	want := strings.Join(lines, "\n")
+	f.at(n).eventually(fmt.Sprintf("speaker %d having of %d\n%s", n, from, want), func() (string, bool) {
+		got := f.heard(n, from)
+		return got, got == want
+	})
+}
+
+const (
+	pods1 = "10.0.1.0/24"
+	pods4 = "10.0.4.0/24"
+)
+
+// own is how a speaker's own prefix arrives.
+func own(prefix string, by int) string {
+	return fmt.Sprintf("%s origin 0 via 127.0.2.%d originator 192.0.2.%d clusters 192.0.2.%d", prefix, by, by, by)
+}
+
+// passedBy is how it arrives by way of reflectors, the nearest first.
+func passedBy(line string, reflectors ...int) string {
+	list := ""
+	for _, n := range reflectors {
+		list += fmt.Sprintf("192.0.2.%d,", n)
+	}
+	return strings.Replace(line, "clusters ", "clusters "+list, 1)
+}
+
+func TestAReflectorPassesOnWhatItsClientsTellUnchanged(t *testing.T) {
+	f := newFabric(t, 3)
+	f.link(1, bgp.Client, 2, bgp.NoReflection)
+	f.link(3, bgp.Client, 2, bgp.NoReflection)
+	localPref, med := uint32(150), uint32(7)
+	f.originate(1, pods1, &bgp.Attributes{
+		Communities: []bgp.Community{65000<<16 | 1}, LargeCommunities: []bgp.LargeCommunity{{GlobalAdmin: 65000, Local1: 1, Local2: 2}},
+		LocalPref: &localPref, MED: &med,
+	})
+	f.apply(1, 2, 3)
+	f.hears(3, 2, "10.0.1.0/24 origin 0 via 127.0.2.1 med 7 local-pref 150 community 65000:1 originator 192.0.2.1 clusters 192.0.2.2,192.0.2.1 large 65000:1:2")
+	f.hears(1, 2)
+	f.at(3).learns("10.0.1.0/24 127.0.2.1@node-2")
+	f.at(2).eventually("the count of what is told", func() (string, bool) {
+		families := f.at(2).session("node-3").Families
+		none := f.at(2).session("node-1").Families
+		return f2s(families) + f2s(none), len(families) == 1 && families[0].Advertised == 1 && len(none) == 1 && none[0].Advertised == 0
+	})
+
+	f.originate(1, pods1, nil)
+	f.apply(1)
+	f.hears(3, 2)
+	f.at(3).learns()
+}
+
+func TestANodeThatDoesNotReflectPassesNothingOn(t *testing.T) {
+	f := newFabric(t, 3)
+	f.link(1, bgp.NoReflection, 2, bgp.NoReflection)
+	f.link(3, bgp.NoReflection, 2, bgp.NoReflection)
+	f.originate(1, pods1, &bgp.Attributes{})
+	f.originate(2, "10.0.2.0/24", &bgp.Attributes{})
+	f.apply(1, 2, 3)
+	f.up()
+	f.hears(2, 1, own(pods1, 1))
+	f.hears(3, 2, own("10.0.2.0/24", 2))
+	f.originate(1, pods1, nil)
+	f.apply(1)
+	f.hears(2, 1)
+	f.hears(3, 2, own("10.0.2.0/24", 2))
+}
+
+// twoReflectors are clients 1 and 4 of the reflectors 2 and 3.
+func twoReflectors(t *testing.T) *fabric {
+	f := newFabric(t, 4)
+	for _, client := range []int{1, 4} {
+		for _, reflector := range []int{2, 3} {
+			f.link(client, bgp.Client, reflector, bgp.NoReflection)
+		}
+	}
+	f.link(2, bgp.NonClient, 3, bgp.NonClient)
+	f.originate(1, pods1, &bgp.Attributes{})
+	f.originate(4, pods4, &bgp.Attributes{})
+	f.apply(1, 2, 3, 4)
+	f.up()
+	return f
+}
+
+// reflected waits until both reflectors have passed on all that they should, and no more.
+func (f *fabric) reflected() {
+	f.t.Helper()
+	for _, r := range []int{2, 3} {
+		f.hears(1, r, passedBy(own(pods4, 4), r))
+		f.hears(4, r, passedBy(own(pods1, 1), r))
+		f.hears(r, 5-r, passedBy(own(pods1, 1), 5-r), passedBy(own(pods4, 4), 5-r))
+	}
+}
+
+func TestTwoReflectorsWithdrawWhatTheirClientsWithdraw(t *testing.T) {
+	f := twoReflectors(t)
+	f.reflected()
+	for range 5 {
+		f.originate(1, pods1, nil)
+		f.apply(1)
+		for _, r := range []int{2, 3} {
+			f.hears(4, r)
+			f.hears(r, 5-r, passedBy(own(pods4, 4), 5-r))
+		}
+		f.at(4).learns()
+		f.originate(1, pods1, &bgp.Attributes{})
+		f.apply(1)
+		f.reflected()
+		f.at(4).learns("10.0.1.0/24 127.0.2.1@node-2 127.0.2.1@node-3")
+	}
+}
+
+func TestToBeginAndToCeaseReflectingResetsNothing(t *testing.T) {
+	f := newFabric(t, 4)
+	for _, pair := range [][2]int{{1, 2}, {1, 3}, {4, 2}, {4, 3}, {2, 3}} {
+		f.link(pair[0], bgp.NoReflection, pair[1], bgp.NoReflection)
+	}
+	f.originate(1, pods1, &bgp.Attributes{})
+	f.originate(4, pods4, &bgp.Attributes{})
+	f.originate(2, "10.0.2.0/24", &bgp.Attributes{})
+	f.apply(1, 2, 3, 4)
+	f.up()
+	before := f.since()
+	two := own("10.0.2.0/24", 2)
+	for range 3 {
+		f.hears(4, 2, two)
+		f.hears(4, 3)
+
+		t.Log("speaker 3 begins to reflect, for 1 and 4 as clients, and 2")
+		f.part(3, 1, bgp.Client)
+		f.part(3, 4, bgp.Client)
+		f.part(3, 2, bgp.NonClient)
+		f.apply(3)
+		f.hears(4, 3, passedBy(own(pods1, 1), 3), passedBy(two, 3))
+		f.hears(2, 3, passedBy(own(pods1, 1), 3), passedBy(own(pods4, 4), 3))
+		f.hears(4, 2, two)
+
+		t.Log("its client 4 becomes a non-client, which hears nothing of 2, and tells 2 nothing")
+		f.part(3, 4, bgp.NonClient)
+		f.apply(3)
+		f.hears(4, 3, passedBy(own(pods1, 1), 3))
+		f.hears(2, 3, passedBy(own(pods1, 1), 3))
+		f.hears(1, 3, passedBy(two, 3), passedBy(own(pods4, 4), 3))
+
+		t.Log("and a client again")
+		f.part(3, 4, bgp.Client)
+		f.apply(3)
+		f.hears(4, 3, passedBy(own(pods1, 1), 3), passedBy(two, 3))
+		f.hears(2, 3, passedBy(own(pods1, 1), 3), passedBy(own(pods4, 4), 3))
+
+		t.Log("it reflects for nobody")
+		for _, m := range []int{1, 2, 4} {
+			f.part(3, m, bgp.NoReflection)
+		}
+		f.apply(3)
+		f.hears(2, 3)
+		f.hears(1, 3)
+	}
+	if after := f.since(); after != before {
+		t.Errorf("sessions were\n%sand are\n%s", before, after)
+	}
+}
+
+func TestAnotherClusterIDResetsTheSessionAndNoOther(t *testing.T) {
+	f := newFabric(t, 3)
+	f.link(1, bgp.Client, 2, bgp.NoReflection)
+	f.link(3, bgp.Client, 2, bgp.NoReflection)
+	f.originate(1, pods1, &bgp.Attributes{})
+	f.apply(1, 2, 3)
+	f.hears(3, 2, passedBy(own(pods1, 1), 2))
+	stays, ends := f.at(2).session("node-1").Since, f.at(2).session("node-3").Since
+	peers := slices.Clone(f.want(2).Peers)
+	i := slices.IndexFunc(peers, func(p bgp.Peer) bool { return p.Name == "node-3" })
+	peers[i].ClusterID = netip.MustParseAddr("10.9.9.9")
+	f.want(2).Peers = peers
+	f.apply(2)
+	f.hears(3, 2, strings.Replace(passedBy(own(pods1, 1), 2), "192.0.2.2", "10.9.9.9", 1))
+	if now := f.at(2).session("node-3").Since; !now.After(ends) {
+		t.Error("the session that has another cluster ID was not reset")
+	}
+	if now := f.at(2).session("node-1").Since; !now.Equal(stays) {
+		t.Error("the session that has the same was reset")
+	}
+}
+
+func TestRoutersHearNothingReflectedAndTellNothingToReflect(t *testing.T) {
+	f := newFabric(t, 2)
+	f.link(1, bgp.Client, 2, bgp.NoReflection)
+	f.originate(1, pods1, &bgp.Attributes{})
+	external, internal := f.at(2).peer(1), f.at(2).peer(2)
+	internal.ASN = ourASN
+	f.want(2).Peers = append(f.want(2).Peers, external, internal)
+	f.originate(2, "10.0.2.0/24", &bgp.Attributes{})
+	f.apply(1, 2)
+	outside, inside := f.at(2).fake(1), f.at(2).fake(2)
+	inside.asn = ourASN
+	one, two := f.at(2).connect(outside), f.at(2).connect(inside)
+	f.hears(2, 1, own(pods1, 1))
+	// A mark that a router sends itself makes no client of it.
+	one.announceMarked(t, "10.9.1.0/24", one.asn)
+	two.announceMarked(t, "10.9.2.0/24")
+	f.at(2).learns("10.0.1.0/24 127.0.2.1@node-1", "10.9.1.0/24 127.0.1.1@peer-1", "10.9.2.0/24 127.0.1.2@peer-2")
+	f.originate(2, "10.0.3.0/24", &bgp.Attributes{}) // told after all that
+	f.apply(2)
+	f.hears(1, 2, own("10.0.2.0/24", 2), own("10.0.3.0/24", 2))
+	f.at(2).hears(one, "10.0.2.0/24 via 192.0.2.1", "10.0.3.0/24 via 192.0.2.1")
+	f.at(2).hears(two, "10.0.2.0/24 via 192.0.2.2", "10.0.3.0/24 via 192.0.2.2")
+}
