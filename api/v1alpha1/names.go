@@ -30,8 +30,8 @@ const MeshPeer = "mesh"
 //
 // Reasons when False, on any of them: [ReasonInvalid], [ReasonNotImplemented],
 // [ReasonConflicted]. On a BGPSpeaker also: [ReasonClusterCIDRsUnknown],
-// [ReasonPasswordUnavailable], [ReasonASNUnknown], [ReasonRouterIDConflict]. On a BGPPeer
-// also: [ReasonPasswordUnavailable], [ReasonNoAddress].
+// [ReasonNoReflectors], [ReasonPasswordUnavailable], [ReasonASNUnknown],
+// [ReasonRouterIDConflict]. On a BGPPeer also: [ReasonPasswordUnavailable], [ReasonNoAddress].
 const ConditionAccepted = "Accepted"
 
 // ConditionProgrammed says whether what an accepted object asks for is so on all nodes
@@ -103,6 +103,10 @@ const (
 	// ReasonClusterCIDRsUnknown: no pod CIDRs are known, so nothing is imported. Set
 	// spec.cluster.podCIDRs of the BGPSpeaker.
 	ReasonClusterCIDRsUnknown = "ClusterCIDRsUnknown"
+	// ReasonNoReflectors: the topology has route reflectors, and there is none that would
+	// reflect for the node: topology.reflectors selects no Node, or only such that are of
+	// another AS, that are out of topology.scope, or whose BGPSpeaker has no reflectors.
+	ReasonNoReflectors = "NoReflectors"
 	// ReasonPasswordUnavailable: the Secret that holds the session's password does not
 	// exist or has no usable key "password". The session stays down.
 	ReasonPasswordUnavailable = "PasswordUnavailable"

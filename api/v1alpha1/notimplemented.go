@@ -11,10 +11,6 @@ type without[Spec any] struct {
 }
 
 var speakerFieldsWithoutEffect = []without[BGPSpeakerSpec]{
-	{"spec.topology.type RouteReflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Type == TopologyRouteReflectors }},
-	{"spec.topology.type FullMeshAndReflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Type == TopologyFullMeshAndReflectors }},
-	{"spec.topology.reflectors", func(s *BGPSpeakerSpec) bool { return s.Topology.Reflectors != nil }},
-	{"spec.topology.clusterID", func(s *BGPSpeakerSpec) bool { return s.Topology.ClusterID != "" }},
 	{"spec.topology.bfd", func(s *BGPSpeakerSpec) bool { return s.Topology.BFD != nil }},
 	{"spec.gracefulRestart.notification", func(s *BGPSpeakerSpec) bool { return isNot(s.GracefulRestart.Notification, false) }},
 	{"spec.gracefulRestart.longLivedStaleSeconds", func(s *BGPSpeakerSpec) bool { return isNot(s.GracefulRestart.LongLivedStaleSeconds, 0) }},

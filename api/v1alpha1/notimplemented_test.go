@@ -19,7 +19,9 @@ var withEffect = map[string][]string{
 		"spec.nodeSelector", "spec.localASN", "spec.localASNFrom.nodeLabel",
 		"spec.routerID NodeIPv4", "spec.routerID NodeNameHash", "spec.listenPort",
 		"spec.cluster.podCIDRs", "spec.cluster.serviceCIDRs", "spec.cluster.nodeCIDRs",
-		"spec.topology.type None", "spec.topology.scope All", "spec.topology.passwordSecretRef.name",
+		"spec.topology.type None", "spec.topology.type RouteReflectors", "spec.topology.type FullMeshAndReflectors",
+		"spec.topology.scope All", "spec.topology.passwordSecretRef.name", "spec.topology.clusterID",
+		"spec.topology.reflectors",
 		"spec.gracefulRestart.enabled", "spec.gracefulRestart.restartTimeSeconds",
 		"spec.gracefulRestart.deferralSeconds", "spec.gracefulRestart.staleSweepSeconds",
 		"spec.kernel.table", "spec.kernel.metric", "spec.kernel.maxPaths", "spec.kernel.resolveViaDefault",
@@ -92,14 +94,11 @@ func TestNotImplementedNamesNothingOfDefaults(t *testing.T) {
 
 func TestNotImplementedNamesSeveralFieldsInOrder(t *testing.T) {
 	speaker := &v1alpha1.BGPSpeaker{Spec: v1alpha1.BGPSpeakerSpec{
-		BMP: []v1alpha1.BMPStation{{Address: "192.0.2.9"}},
-		Topology: v1alpha1.Topology{
-			Type:       v1alpha1.TopologyRouteReflectors,
-			Reflectors: &metav1.LabelSelector{MatchLabels: map[string]string{"role": "reflector"}},
-		},
+		BMP:      []v1alpha1.BMPStation{{Address: "192.0.2.9"}},
+		Topology: v1alpha1.Topology{BFD: &v1alpha1.BFD{}},
 	}}
 	got := strings.Join(speaker.NotImplemented(), ", ")
-	if want := "spec.topology.type RouteReflectors, spec.topology.reflectors, spec.bmp"; got != want {
+	if want := "spec.topology.bfd, spec.bmp"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

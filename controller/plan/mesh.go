@@ -18,35 +18,52 @@ const (
 	meshConnectRetry = 5 * time.Second
 )
 
-// planMesh adds a session per family to every other node of our AS whose speaker takes part
-// in the full mesh.
+// mesh is what the sessions of this node with other nodes have in common.
+type mesh struct {
+	own      part
+	password bgp.Secret
+}
+
+// planMesh adds a session per family to every other node of our AS that the topology connects
+// this one with.
 func (b *builder) planMesh() {
-	if b.speaker.Spec.Topology.Type != v1alpha1.TopologyFullMesh {
+	m := mesh{own: b.partOf(b.node)}
+	if !m.own.meshes && !m.own.reflects {
 		return
 	}
-	password, ok := b.meshPassword()
-	if !ok {
+	var ok bool
+	if m.password, ok = b.meshPassword(); !ok {
 		return
 	}
+	reflectors := 0
 	for _, name := range slices.Sorted(maps.Keys(b.snap.Nodes)) {
 		node := b.snap.Nodes[name]
-		if node.Name == b.node.Name || !b.inMesh(node) {
+		if node.Name == b.node.Name {
 			continue
 		}
-		b.planMeshSessions(node, password)
+		other := b.partOf(node)
+		if other.reflector {
+			reflectors++
+		}
+		if m.own.talksTo(other) {
+			b.planMeshSessions(m, node, other)
+		}
+	}
+	if m.own.reflects && !m.own.reflector {
+		b.refuseUnreflected(reflectors)
 	}
 }
 
 // planMeshSessions adds a session for each family that both nodes have. Where they have one
 // session but not the other, that is said: half the traffic would go missing in silence.
-func (b *builder) planMeshSessions(node *snapshot.Node, password bgp.Secret) {
+func (b *builder) planMeshSessions(m mesh, node *snapshot.Node, other part) {
 	var lacking []bgp.Family
 	some := false
 	for _, f := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
 		own, theirs := nodeAddress(b.node, f), nodeAddress(node, f)
 		switch {
 		case own.IsValid() && theirs.IsValid():
-			some = b.planMeshSession(node, f, password) || some
+			some = b.planMeshSession(m, node, other, f) || some
 		case own.IsValid() || theirs.IsValid():
 			lacking = append(lacking, f)
 		}
@@ -74,44 +91,39 @@ func (b *builder) meshPassword() (bgp.Secret, bool) {
 	return value, value != ""
 }
 
-// inMesh reports whether another node is of our AS and its speaker forms the mesh.
-func (b *builder) inMesh(node *snapshot.Node) bool {
-	s := b.speakerOf(node)
-	if s == nil || s.Spec.Topology.Type != v1alpha1.TopologyFullMesh {
-		return false
-	}
-	asn, err := asnOf(node, s)
-	return err == nil && asn == b.asn
-}
-
 // planMeshSession adds one session; false when the scope leaves it out or another peer has
 // its address.
-func (b *builder) planMeshSession(node *snapshot.Node, f bgp.Family, password bgp.Secret) bool {
+func (b *builder) planMeshSession(m mesh, node *snapshot.Node, other part, f bgp.Family) bool {
 	own, theirs := nodeAddress(b.node, f), nodeAddress(node, f)
 	network, onLink := b.networkOf(theirs)
 	if !onLink && b.speaker.Spec.Topology.Scope == v1alpha1.ScopeSameSubnet {
 		return false // learned from the routers: what the scope asks for, so nothing is refused
 	}
 	ref := Ref{"Node", node.Name}
-	if other := b.targetAt(theirs); other != nil {
-		b.refuse(ref, theirs.String(), v1alpha1.ReasonConflicted, fmt.Sprintf("no mesh session: %s names the same address", other.ref))
+	if taken := b.targetAt(theirs); taken != nil {
+		b.refuse(ref, theirs.String(), v1alpha1.ReasonConflicted, fmt.Sprintf("no mesh session: %s names the same address", taken.ref))
 		return false
 	}
 	peer := bgp.Peer{
 		Name:    MeshPeerName(node.Name, theirs),
 		Address: theirs,
-		Port:    uint16(*b.speakerOf(node).Spec.ListenPort),
+		Port:    other.listenPort,
 		ASN:     b.asn,
 		// Two ends that both dial collide and lose half a minute; so the greater address waits.
 		Passive:         own.Compare(theirs) > 0,
 		LocalAddress:    own,
-		Password:        password,
+		Password:        m.password,
 		HoldTime:        meshHoldTime,
 		Keepalive:       meshHoldTime / 3,
 		ConnectRetry:    meshConnectRetry,
 		Families:        []bgp.Family{f},
 		GracefulRestart: true,
+		ClusterID:       b.plan.Accepted.RouterID,
+		Reflection:      m.own.reflection(other),
 		Import:          b.pods,
+	}
+	if m.own.reflector {
+		peer.ClusterID = m.own.clusterID
 	}
 	if f == bgp.IPv4Unicast {
 		peer.NextHops.IPv4 = own
@@ -121,7 +133,7 @@ func (b *builder) planMeshSession(node *snapshot.Node, f bgp.Family, password bg
 	if onLink {
 		b.noteCarrier(&peer, network)
 	}
-	b.targets = append(b.targets, target{peer: peer, ref: ref, mesh: true})
+	b.targets = append(b.targets, target{peer: peer, ref: ref, mesh: true, reflector: other.reflector})
 	return true
 }
 

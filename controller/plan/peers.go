@@ -19,6 +19,8 @@ type target struct {
 	ref    Ref
 	labels map[string]string // of the BGPPeer
 	mesh   bool
+
+	reflector bool // for this node
 }
 
 func (b *builder) planPeers() {

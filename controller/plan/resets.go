@@ -30,6 +30,7 @@ func resets(before, after bgp.Desired) []Reset {
 			continue // there is no session to reset, or its end is not the configuration's doing
 		}
 		because := slices.Concat(all, peerChanges(old, p), restartChanges(before.Config, after.Config, old, p))
+		because = note(because, old.ClusterID != p.ClusterID && before.Config.RouterID == after.Config.RouterID, "topology.clusterID")
 		if len(because) > 0 {
 			out = append(out, Reset{p.Name, because})
 		}

@@ -145,6 +145,7 @@ func (b *builder) configure() bool {
 		b.verdictIfValid(ref, b.speaker.Generation, v1alpha1.ReasonClusterCIDRsUnknown,
 			"neither cluster.podCIDRs nor any Node's podCIDRs are known, so nothing is imported by default; set cluster.podCIDRs")
 	}
+	b.judgeReflectors(ref)
 	b.judge(ref, b.speaker.Generation, b.speaker.NotImplemented())
 	return true
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -21,7 +22,7 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "kernel table %d metric %d max-paths %d\n", p.Kernel.Table, p.Kernel.Metric, p.Kernel.MaxPaths)
 	}
 	for _, peer := range p.Desired.Peers {
-		writePeer(&b, peer)
+		writePeer(&b, peer, p.Desired.Config.RouterID)
 	}
 	for _, prefix := range slices.SortedFunc(p.Desired.Advertisements.Keys(), comparePrefixes) {
 		audience, _ := p.Desired.Advertisements.Get(prefix)
@@ -54,7 +55,8 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
-func writePeer(b *strings.Builder, p bgp.Peer) {
+// writePeer names the cluster ID of a peer where it is not the router ID.
+func writePeer(b *strings.Builder, p bgp.Peer, routerID netip.Addr) {
 	fmt.Fprintf(b, "peer %s asn %d port %d", p.Name, p.ASN, p.Port)
 	if p.LocalAddress.IsValid() {
 		fmt.Fprintf(b, " from %s", p.LocalAddress)
@@ -74,6 +76,12 @@ func writePeer(b *strings.Builder, p bgp.Peer) {
 	}
 	if p.Down != "" {
 		fmt.Fprintf(b, " down: %s", p.Down)
+	}
+	if p.Reflection != bgp.NoReflection {
+		fmt.Fprintf(b, " %s", p.Reflection)
+	}
+	if p.ClusterID.IsValid() && p.ClusterID != routerID {
+		fmt.Fprintf(b, " cluster %s", p.ClusterID)
 	}
 	b.WriteByte('\n')
 	for _, f := range p.Families {
