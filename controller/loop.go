@@ -119,7 +119,7 @@ func (l *Loop) replan(ctx context.Context) error {
 	}
 	first := l.plan == nil
 	l.plan = plan.Build(l.snap, l.local, l.plan)
-	l.noteProblems()
+	l.noteProblems(ctx)
 	for _, r := range l.plan.Resets {
 		l.Log.Info("a change of the configuration resets a session", "peer", r.Peer, "changed", r.Because)
 	}
@@ -177,7 +177,7 @@ func (l *Loop) backOff() {
 }
 
 // noteProblems logs what the plan leaves out, once per change.
-func (l *Loop) noteProblems() {
+func (l *Loop) noteProblems(ctx context.Context) {
 	now := map[string]slog.Level{}
 	for _, v := range l.plan.Verdicts {
 		if !v.Accepted {
@@ -187,9 +187,14 @@ func (l *Loop) noteProblems() {
 	for _, r := range l.plan.Refusals {
 		now[fmt.Sprintf("%s: %s %s: %s", r.Object, r.Subject, r.Reason, r.Message)] = slog.LevelWarn
 	}
+	for _, s := range l.plan.Sysctls {
+		if !s.Required { // of those that are, a refusal tells
+			now["sysctl "+s.String()] = slog.LevelInfo
+		}
+	}
 	for _, text := range slices.Sorted(maps.Keys(now)) {
 		if _, said := l.noted[text]; !said {
-			l.Log.Warn("not done", "what", text)
+			l.Log.Log(ctx, now[text], "not done", "what", text)
 		}
 	}
 	for _, text := range slices.Sorted(maps.Keys(l.noted)) {
@@ -242,6 +247,9 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 	l.Forwarder.Set(l.plan.Importer, l.complete)
 	l.Forwarder.fill(r)
 	r.Complete = l.complete
+	for _, s := range l.plan.Sysctls {
+		r.Sysctls = append(r.Sysctls, report.Sysctl{Required: s.Required, Text: s.String()})
+	}
 	r.Speaker = l.speakerReport()
 	r.Sessions = l.sessionReports(sessions)
 	r.Advertisements = l.advertised(sessions)

@@ -121,8 +121,8 @@ type BGPNodeStateStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	Problems []Problem `json:"problems,omitempty"`
 
-	// conditions: Ready sums up SourceSynced, SpeakerReady and RoutesInSync;
-	// Draining says whether the node asks others to avoid it.
+	// conditions: Ready sums up SourceSynced, SpeakerReady, RoutesInSync and
+	// HostReady; Draining says whether the node asks others to avoid it.
 	//
 	// +optional
 	// +listType=map

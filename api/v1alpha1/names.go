@@ -60,7 +60,8 @@ const (
 	// ConditionReady sums up the other conditions.
 	//
 	// Reasons when True: [ReasonReady]. Reasons when False: [ReasonNoSpeaker], or the
-	// reason of the first of SourceSynced, SpeakerReady and RoutesInSync that is False.
+	// reason of the first of SourceSynced, SpeakerReady, RoutesInSync and HostReady that is
+	// False.
 	ConditionReady = "Ready"
 	// ConditionSourceSynced says whether the agent has seen all of its configuration
 	// and still sees its changes.
@@ -79,6 +80,12 @@ const (
 	// Reasons when True: [ReasonInSync].
 	// Reasons when False: [ReasonPending], [ReasonRoutesFailed], [ReasonRouteContested].
 	ConditionRoutesInSync = "RoutesInSync"
+	// ConditionHostReady says whether the node's kernel is set up to forward: the message
+	// names each sysctl that is not as it should be, and why it matters.
+	//
+	// Reasons when True: [ReasonHostReady], [ReasonSysctlsDiffer].
+	// Reasons when False: [ReasonForwardingDisabled].
+	ConditionHostReady = "HostReady"
 	// ConditionDraining says whether the node asks others to send no more traffic through
 	// it, as spec.drain of its BGPSpeaker has it.
 	//
@@ -150,6 +157,14 @@ const (
 	// ReasonRouteContested: something else on the node keeps deleting or replacing routes
 	// of ours. They are put back after growing waits; the message names them.
 	ReasonRouteContested = "RouteContested"
+	// ReasonHostReady: the kernel is set up as it should be.
+	ReasonHostReady = "HostReady"
+	// ReasonSysctlsDiffer: settings that are recommended are not made; the message names
+	// them. Nothing is withheld for that.
+	ReasonSysctlsDiffer = "SysctlsDiffer"
+	// ReasonForwardingDisabled: the kernel does not forward packets of a family that the
+	// node has, so nothing of that family is advertised.
+	ReasonForwardingDisabled = "ForwardingDisabled"
 	// ReasonNotAccepted: the condition Accepted says why.
 	ReasonNotAccepted = "NotAccepted"
 	// ReasonNoNodes: the object concerns no node; its nodeSelector selects none, or none

@@ -30,6 +30,7 @@ type agentFlags struct {
 	writeStatus   bool
 	events        bool
 	routeProtocol int
+	setSysctls    bool
 	grpcAddress   string
 	grpcWritable  bool
 
@@ -55,6 +56,7 @@ again after a crash. SIGTERM leaves the kernel's routes in place.`,
 	flags.BoolVar(&f.writeStatus, "write-status", true, "write this node's BGPNodeState (--source=kube)")
 	flags.BoolVar(&f.events, "events", true, "publish Events about sessions, objects and prefixes (--source=kube)")
 	flags.IntVar(&f.routeProtocol, "route-protocol", 219, "rtnetlink protocol number that marks our kernel routes, 5 to 255; those of rtnetlink.h and FRR are refused")
+	flags.BoolVar(&f.setSysctls, "set-sysctls", false, "set the kernel's forwarding and multipath settings as they should be, and keep them so (needs a writable /proc/sys)")
 	flags.StringVar(&f.grpcAddress, "grpc-address", "127.0.0.1:50051", "where GoBGP's gRPC API listens, for the gobgp client: host:port or unix:///path; empty: nowhere")
 	flags.BoolVar(&f.grpcWritable, "grpc-writable", false, "let gRPC clients change the speaker; such changes are not kept")
 	f.add(cmd, "127.0.0.1:9479")
@@ -116,6 +118,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	kernel.sysctls = sysctls{set: f.setSysctls, log: log.With("component", "kernel")}
 	inherited, err := kernel.fib.Dump(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the kernel's routes: %w", err)
@@ -148,7 +151,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Now:       time.Now,
 	})
 	group, ctx := errgroup.WithContext(ctx)
-	tasks := []task{kernel.Run, speaker.Run, loop.Run, forwarder.Run}
+	tasks := []task{kernel.Run, kernel.lookAgain, speaker.Run, loop.Run, forwarder.Run}
 	if listener != nil {
 		tasks = append(tasks, func(ctx context.Context) error { return web.Serve(ctx, listener) })
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/routes"
-	"github.com/fairway-bgp/fairway/routes/host"
 	"github.com/fairway-bgp/fairway/routes/netlink"
 )
 
@@ -24,6 +23,8 @@ type kernel struct {
 	host  chan struct{} // links or addresses changed
 	drift chan struct{} // our routes may have been changed by others
 	moved chan struct{} // routes of others that next hops rest on may have changed
+
+	sysctls sysctls
 }
 
 func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
@@ -73,11 +74,11 @@ func (k *kernel) Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr
 
 // Local reads the facts of the host.
 func (k *kernel) Local() (plan.Local, error) {
-	facts, err := host.Read()
+	facts, err := k.sysctls.readHost()
 	if err != nil {
 		return plan.Local{}, err
 	}
-	local := plan.Local{LinksDown: map[int]bool{}}
+	local := plan.Local{LinksDown: map[int]bool{}, Sysctls: k.sysctls.wrong(facts)}
 	for _, link := range facts.Links {
 		if !link.Carrier {
 			local.LinksDown[link.Index] = true

@@ -126,6 +126,7 @@ func full() *report.Report {
 			{Kind: "BGPPeer", Name: "tor-a", Accepted: true, Reason: "Accepted"},
 		},
 		Refusals: map[report.Refusal]int{{Peer: "tor-a", Reason: "NotOnLink"}: 2},
+		Sysctls:  []report.Sysctl{{}, {Required: true}, {}},
 	}
 }
 
@@ -162,6 +163,8 @@ func TestMetricsShowTheReport(t *testing.T) {
 		`fairway_source_failures_total 7`,
 		`fairway_source_synced 1`,
 		`fairway_speaker_running 1`,
+		`fairway_sysctls_wrong{class="recommended"} 2`,
+		`fairway_sysctls_wrong{class="required"} 1`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -109,7 +109,11 @@ func (a *announcer) audienceOf(prefix netip.Prefix) *bgp.Audience {
 	if by == "" {
 		return nil
 	}
-	if audience := a.audience(by, bgp.FamilyOf(prefix.Addr())); len(audience.Exports) > 0 {
+	family := bgp.FamilyOf(prefix.Addr())
+	if !a.b.local.forwards(family) {
+		return nil // checkSysctls says so
+	}
+	if audience := a.audience(by, family); len(audience.Exports) > 0 {
 		return audience
 	}
 	return nil

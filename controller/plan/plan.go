@@ -23,6 +23,8 @@ type Local struct {
 	LinksDown map[int]bool
 	// Addresses are all addresses of this host, loopback and link-local ones too.
 	Addresses []netip.Addr
+	// Sysctls are settings of the kernel that are not as they should be.
+	Sysctls []Sysctl
 }
 
 // Network is a connected network and our own address in it.
@@ -93,6 +95,8 @@ type Plan struct {
 	Withheld []Withheld
 	// StaleSweepSeconds is how long kernel routes of an earlier process may wait for a refresh.
 	StaleSweepSeconds int32
+	// Sysctls are those wrong settings that concern this node.
+	Sysctls []Sysctl
 
 	Importer *Importer
 	Resets   []Reset   // what carrying out this plan after the last one resets
@@ -184,6 +188,7 @@ func (b *builder) build() {
 	if b.speaker == nil || !b.configure() {
 		return
 	}
+	b.checkSysctls()
 	b.planPeers()
 	b.planMesh()
 	b.planAdvertisements()

@@ -24,7 +24,8 @@ var update = flag.Bool("update", false, "rewrite what the cases expect; read the
 // TestPlan runs the cases in testdata. Each is a specification to be read: manifests in,
 // plan out. The sections of a case:
 //
-//	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A", "no carrier N"
+//	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A", "no carrier N",
+//	         "sysctl NAME VALUE WANTED required" (or "recommended")
 //	*.yaml   the manifests
 //	plan     the plan, as text
 //	then-*.yaml, then   manifests that replace those of the same name, and the plan after
@@ -140,6 +141,12 @@ func parseLocal(t *testing.T, text string) plan.Local {
 			}
 			local.Networks = append(local.Networks, plan.Network{Prefix: prefix.Masked(), Addr: prefix.Addr(), Link: link})
 			local.Addresses = append(local.Addresses, prefix.Addr())
+		case fields[0] == "sysctl" && len(fields) == 5:
+			s := plan.Sysctl{Name: fields[1], Family: bgp.IPv4Unicast, Value: fields[2], Want: fields[3], Required: fields[4] == "required", Why: "of the case"}
+			if strings.Contains(s.Name, "ipv6") {
+				s.Family = bgp.IPv6Unicast
+			}
+			local.Sysctls = append(local.Sysctls, s)
 		default:
 			t.Fatalf("local: cannot read %q", line)
 		}

@@ -40,6 +40,9 @@ func (p *Plan) String() string {
 	for _, w := range p.Withheld {
 		fmt.Fprintf(&b, "withheld %s\n", w.Object)
 	}
+	for _, s := range p.Sysctls {
+		fmt.Fprintf(&b, "sysctl %s\n", s)
+	}
 	for _, v := range p.Verdicts {
 		if !v.Accepted {
 			fmt.Fprintf(&b, "not accepted %s %s: %s\n", v.Object, v.Reason, v.Message)

@@ -77,9 +77,9 @@ func Conditions(v Verdict, prev []metav1.Condition, now time.Time) []metav1.Cond
 	return out
 }
 
-// nodeConditions returns Ready and the three that it sums up.
+// nodeConditions returns Ready and the four that it sums up.
 func nodeConditions(r *Report) []metav1.Condition {
-	parts := []metav1.Condition{sourceCondition(r), speakerCondition(r), routesCondition(r)}
+	parts := []metav1.Condition{sourceCondition(r), speakerCondition(r), routesCondition(r), hostCondition(r)}
 	ready := condition(v1alpha1.ConditionReady, v1alpha1.ReasonReady, "", true)
 	for _, c := range parts {
 		if c.Status != metav1.ConditionTrue {
@@ -157,6 +157,25 @@ func routesCondition(r *Report) metav1.Condition {
 			fmt.Sprintf("%d routes of an earlier process stay until all peers have been heard", r.Routes.Stale), false)
 	}
 	return condition(kind, v1alpha1.ReasonInSync, "", true)
+}
+
+// hostCondition tells of required settings first: the message may be cut short.
+func hostCondition(r *Report) metav1.Condition {
+	const kind = v1alpha1.ConditionHostReady
+	reason, is := v1alpha1.ReasonHostReady, true
+	var required, recommended []string
+	for _, s := range r.Sysctls {
+		if s.Required {
+			reason, is = v1alpha1.ReasonForwardingDisabled, false
+			required = append(required, s.Text)
+			continue
+		}
+		recommended = append(recommended, s.Text)
+	}
+	if is && len(recommended) > 0 {
+		reason = v1alpha1.ReasonSysctlsDiffer
+	}
+	return condition(kind, reason, strings.Join(append(required, recommended...), "; "), is)
 }
 
 // maxContestsNamed bounds the routes that a condition's message names one by one.

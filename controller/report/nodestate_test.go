@@ -93,6 +93,11 @@ conditions:
   reason: InSync
   status: "True"
   type: RoutesInSync
+- lastTransitionTime: "2026-05-01T12:00:00Z"
+  message: ""
+  reason: HostReady
+  status: "True"
+  type: HostReady
 problems:
 - kind: BGPPeer
   message: older one counts
@@ -163,43 +168,49 @@ softwareVersion: v1.2.3
 func TestConditionsSayWhatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*report.Report)
-		want   string // Ready's reason, then the three others'
+		want   string // Ready's reason, then the four others'
 		words  string // in Ready's message
 	}{
-		"all is well":     {func(*report.Report) {}, "Ready Synced Running InSync", ""},
-		"source away":     {func(r *report.Report) { r.Source.Error = "refused" }, "SourceUnavailable SourceUnavailable Running InSync", "refused"},
-		"source not read": {func(r *report.Report) { r.Source.Synced = false }, "Syncing Syncing Running InSync", "not been read completely"},
-		"no speaker":      {func(r *report.Report) { r.Speaker = report.Speaker{} }, "NoSpeaker Synced NoSpeaker InSync", "selects this node"},
-		"speaker failed":  {func(r *report.Report) { r.Speaker.Error = "port in use" }, "SpeakerFailed Synced SpeakerFailed InSync", "port in use"},
-		"speaker down":    {func(r *report.Report) { r.Speaker.Running = false }, "SpeakerFailed Synced SpeakerFailed InSync", "BGPSpeaker all does not run"},
+		"all is well":     {func(*report.Report) {}, "Ready Synced Running InSync HostReady", ""},
+		"source away":     {func(r *report.Report) { r.Source.Error = "refused" }, "SourceUnavailable SourceUnavailable Running InSync HostReady", "refused"},
+		"source not read": {func(r *report.Report) { r.Source.Synced = false }, "Syncing Syncing Running InSync HostReady", "not been read completely"},
+		"no speaker":      {func(r *report.Report) { r.Speaker = report.Speaker{} }, "NoSpeaker Synced NoSpeaker InSync HostReady", "selects this node"},
+		"speaker failed":  {func(r *report.Report) { r.Speaker.Error = "port in use" }, "SpeakerFailed Synced SpeakerFailed InSync HostReady", "port in use"},
+		"speaker down":    {func(r *report.Report) { r.Speaker.Running = false }, "SpeakerFailed Synced SpeakerFailed InSync HostReady", "BGPSpeaker all does not run"},
 		"no ASN": {func(r *report.Report) {
 			r.Speaker.Running = false
 			r.Verdicts = []report.Verdict{{Kind: "BGPPeer", Name: "all", Reason: "Invalid"}, {Kind: "BGPSpeaker", Name: "all", Reason: "ASNUnknown", Message: "no label"}}
-		}, "ASNUnknown Synced ASNUnknown InSync", "no label"},
+		}, "ASNUnknown Synced ASNUnknown InSync HostReady", "no label"},
 		"another verdict": {func(r *report.Report) {
 			r.Speaker.Running = false
 			r.Verdicts = []report.Verdict{{Kind: "BGPSpeaker", Name: "all", Reason: "NoRouterID", Message: "no IPv4"}}
-		}, "SpeakerFailed Synced SpeakerFailed InSync", "no IPv4"},
-		"kernel not compared": {func(r *report.Report) { r.RoutesSynced = false }, "Pending Synced Running Pending", "not been compared"},
+		}, "SpeakerFailed Synced SpeakerFailed InSync HostReady", "no IPv4"},
+		"kernel not compared": {func(r *report.Report) { r.RoutesSynced = false }, "Pending Synced Running Pending HostReady", "not been compared"},
 		"routes failed": {func(r *report.Report) {
 			r.Routes.Installed, r.Routes.Failed = 2, []routes.Failure{failure("10.0.0.0/24", "x")}
-		}, "RoutesFailed Synced Running RoutesFailed", "1 of 3 routes"},
+		}, "RoutesFailed Synced Running RoutesFailed HostReady", "1 of 3 routes"},
 		"routes contested": {func(r *report.Report) {
 			r.Routes.Installed, r.Routes.Failed = 2, []routes.Failure{failure("10.0.0.0/24", "x")}
 			for i := range 5 {
 				key := routes.Key{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), 0}), 24), Metric: 2048}
 				r.Routes.Contested = append(r.Routes.Contested, routes.Contest{Key: key, By: "something deletes it"})
 			}
-		}, "RouteContested Synced Running RouteContested", "10.0.2.0/24 metric 2048: something deletes it; and 2 more routes"},
-		"routes missing":   {func(r *report.Report) { r.Routes.Installed = 1 }, "Pending Synced Running Pending", "2 of 3 routes"},
-		"routes left over": {func(r *report.Report) { r.Routes.Stale = 4 }, "Pending Synced Running Pending", "4 routes of an earlier process"},
+		}, "RouteContested Synced Running RouteContested HostReady", "10.0.2.0/24 metric 2048: something deletes it; and 2 more routes"},
+		"host does not forward": {func(r *report.Report) {
+			r.Sysctls = []report.Sysctl{{Text: "policy is 0"}, {Required: true, Text: "net.ipv4.ip_forward is 0"}}
+		}, "ForwardingDisabled Synced Running InSync ForwardingDisabled", "net.ipv4.ip_forward is 0; policy is 0"},
+		"advice about the host": {func(r *report.Report) {
+			r.Sysctls = []report.Sysctl{{Text: "policy is 0"}}
+		}, "Ready Synced Running InSync SysctlsDiffer", ""},
+		"routes missing":   {func(r *report.Report) { r.Routes.Installed = 1 }, "Pending Synced Running Pending HostReady", "2 of 3 routes"},
+		"routes left over": {func(r *report.Report) { r.Routes.Stale = 4 }, "Pending Synced Running Pending HostReady", "4 routes of an earlier process"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := healthy()
 			c.change(r)
 			var reasons, ready []string
 			for _, cond := range report.NodeState(r, v1alpha1.BGPNodeStateStatus{}).Conditions {
-				good := map[string]bool{"Ready": true, "Synced": true, "Running": true, "InSync": true}[cond.Reason]
+				good := map[string]bool{"Ready": true, "Synced": true, "Running": true, "InSync": true, "HostReady": true, "SysctlsDiffer": true}[cond.Reason]
 				if good != (cond.Status == metav1.ConditionTrue) {
 					t.Errorf("%s is %s with reason %s", cond.Type, cond.Status, cond.Reason)
 				}

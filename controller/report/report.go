@@ -27,6 +27,8 @@ type Report struct {
 	Routes   routes.State
 	// RoutesSynced reports whether the kernel has been compared with what is wanted at least once.
 	RoutesSynced bool
+	// Sysctls are settings of the kernel that are not as they should be.
+	Sysctls []Sysctl
 
 	Advertisements []Advertised // what each BGPAdvertisement says here; sorted
 
@@ -67,6 +69,12 @@ type Advertised struct {
 	Source     v1alpha1.AdvertisedSource
 	Advertised int // told to at least one peer
 	Down       int // meant for peers whose sessions are all down
+}
+
+// Sysctl is a setting of the kernel that is not as it should be.
+type Sysctl struct {
+	Required bool   // without it nothing of its family is advertised
+	Text     string // names it, its value, what it should be and why
 }
 
 // Session is one session and the object it belongs to.

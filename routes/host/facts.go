@@ -4,6 +4,7 @@
 package host
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -15,9 +16,8 @@ type Facts struct {
 	Links     []Link    // sorted by index
 	Addresses []Address // sorted by link; within a link in the kernel's order, primary first
 
-	// ForwardingV4 and ForwardingV6 report whether the host forwards for others
-	// (net.ipv4.ip_forward and net.ipv6.conf.all.forwarding). Without IPv6: false.
-	ForwardingV4, ForwardingV6 bool
+	// Sysctls are the settings that matter, by their path below /proc/sys.
+	Sysctls map[string]string
 }
 
 // Link is a network interface.
@@ -42,6 +42,8 @@ type Address struct {
 	// Temporary (RFC 8981) and Deprecated (RFC 4862) IPv6 addresses do not last; Secondary
 	// IPv4 addresses go when the primary one of their network goes.
 	Temporary, Deprecated, Secondary bool
+	// Dynamic: it has a lifetime, as those have that DHCP or router advertisements gave.
+	Dynamic bool
 }
 
 // Connected is a network that is reachable on a link without a gateway.
@@ -52,7 +54,7 @@ type Connected struct {
 
 // Equal reports whether nothing differs.
 func (f Facts) Equal(other Facts) bool {
-	return f.ForwardingV4 == other.ForwardingV4 && f.ForwardingV6 == other.ForwardingV6 &&
+	return maps.Equal(f.Sysctls, other.Sysctls) &&
 		slices.Equal(f.Links, other.Links) && slices.Equal(f.Addresses, other.Addresses)
 }
 

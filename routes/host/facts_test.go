@@ -168,10 +168,9 @@ func TestEqualSeesEveryDifference(t *testing.T) {
 		t.Error("not equal to itself")
 	}
 	for name, change := range map[string]func(*Facts){
-		"forwarding v4": func(f *Facts) { f.ForwardingV4 = true },
-		"forwarding v6": func(f *Facts) { f.ForwardingV6 = true },
-		"carrier":       func(f *Facts) { f.Links[0].Carrier = false },
-		"tentative":     func(f *Facts) { f.Addresses[0].Unsettled = true },
+		"sysctls":   func(f *Facts) { f.Sysctls = map[string]string{"net/ipv4/ip_forward": "1"} },
+		"carrier":   func(f *Facts) { f.Links[0].Carrier = false },
+		"tentative": func(f *Facts) { f.Addresses[0].Unsettled = true },
 	} {
 		b := facts(t, sample)
 		if change(&b); a.Equal(b) {

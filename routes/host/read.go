@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -26,10 +23,7 @@ func Read() (Facts, error) {
 	if facts.Addresses, err = readAddresses(); err != nil {
 		return Facts{}, fmt.Errorf("reading addresses: %w", err)
 	}
-	if facts.ForwardingV4, err = readSwitch("ipv4/ip_forward"); err != nil {
-		return Facts{}, err
-	}
-	if facts.ForwardingV6, err = readSwitch("ipv6/conf/all/forwarding"); err != nil {
+	if facts.Sysctls, err = readSysctls(facts); err != nil {
 		return Facts{}, err
 	}
 	return facts, nil
@@ -99,6 +93,7 @@ func addressFrom(in netlink.Addr) (Address, bool) {
 	if peer, ok := prefixFrom(in.Peer); ok {
 		out.Network = peer.Masked()
 	}
+	out.Dynamic = in.Flags&unix.IFA_F_PERMANENT == 0
 	out.Deprecated = in.Flags&unix.IFA_F_DEPRECATED != 0
 	// One bit has two names, by family.
 	out.Secondary = out.Addr.Is4() && in.Flags&unix.IFA_F_SECONDARY != 0
@@ -117,17 +112,4 @@ func prefixFrom(in *net.IPNet) (netip.Prefix, bool) {
 	bits, size := in.Mask.Size()
 	addr = addr.Unmap()
 	return netip.PrefixFrom(addr, bits), size == addr.BitLen()
-}
-
-// readSwitch reads a 0/1 file below /proc/sys/net. One that does not exist, as without
-// IPv6, is off.
-func readSwitch(name string) (bool, error) {
-	text, err := os.ReadFile("/proc/sys/net/" + name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading a sysctl: %w", err)
-	}
-	return strings.TrimSpace(string(text)) != "0", nil
 }

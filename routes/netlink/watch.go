@@ -19,7 +19,7 @@ import (
 type Event struct {
 	// Resync: messages were lost, or listening has just begun. Read everything again.
 	Resync bool
-	// Host: links or addresses changed. Read the host's facts again, and repair the routes:
+	// Host: links or addresses changed, or whether they forward. Read the host's facts again, and repair the routes:
 	// a link that goes down takes its IPv4 routes with it without a word.
 	Host bool
 	// Routes are keys at which someone else changed or removed a route of ours, or put
@@ -74,7 +74,7 @@ func join(fd int, program []unix.SockFilter) error {
 	}
 	for _, group := range []int{
 		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
 	} {
 		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
 			return err
@@ -199,7 +199,7 @@ func (w *watcher) read(b []byte) {
 
 func (w *watcher) see(h header, payload []byte) {
 	switch h.kind {
-	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR:
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR, unix.RTM_NEWNETCONF:
 		w.pending.Host = true
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		p, err := parseRoute(payload)

@@ -113,6 +113,21 @@ func TestWatchTellsOfLinksAndAddresses(t *testing.T) {
 	}
 }
 
+func TestWatchTellsWhenForwardingIsSwitched(t *testing.T) {
+	fib := inNamespace(t)
+	events := watch(t, fib)
+	for _, name := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+		for _, value := range []string{"1", "0"} { // it may be 1 already
+			if err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0); err != nil {
+				unavailable(t, err.Error())
+			}
+		}
+		for !next(t, events).Host {
+			t.Logf("not about the host, after %s", name)
+		}
+	}
+}
+
 func TestOneBurstIsOneEvent(t *testing.T) {
 	w := &watcher{protocol: DefaultProtocol, self: 1, moves: func(routes.Route) bool { return false }, in: make([]byte, datagram)}
 	if !w.drain(script(routeNews(1, 0), routeNews(1, 0), linkNews(), routeNews(2, 0), unix.EAGAIN)) {
