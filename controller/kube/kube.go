@@ -119,7 +119,7 @@ func (s *Source) allWatches(core coreclient.CoreV1Interface, networking networki
 		func(o *networkingv1.ServiceCIDR) ([]netip.Prefix, bool) { return snapshot.ServiceCIDRsFrom(o), true })
 	serviceCIDRs.optional = true // served from Kubernetes 1.33 on
 	return watches{
-		newWatched(s, of("services"), core.Services(metav1.NamespaceAll), &s.services,
+		newStreamed(s, of("services"), core.RESTClient(), core.Services(metav1.NamespaceAll), &s.services,
 			func(o *corev1.Service) (*snapshot.Service, bool) {
 				service := snapshot.ServiceFrom(o)
 				return service, service != nil

@@ -26,7 +26,7 @@ func (s *Source) newNodes() nodes {
 	convert := func(o *corev1.Node) (*snapshot.Node, bool) { return snapshot.NodeFrom(o), true }
 	n := nodes{
 		own:    newWatched(s, resource{name: "nodes", one: s.node}, s.core.Nodes(), &s.nodes.mine, convert),
-		others: newWatched(s, resource{name: "nodes"}, s.core.Nodes(), &s.nodes.all, convert),
+		others: newStreamed(s, resource{name: "nodes"}, s.core.RESTClient(), s.core.Nodes(), &s.nodes.all, convert),
 	}
 	n.others.idle = true
 	n.own.selector = fields.OneTermEqualSelector("metadata.name", s.node).String()

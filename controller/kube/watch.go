@@ -8,13 +8,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
-
-	"github.com/fairway-bgp/fairway/api/v1alpha1"
 )
 
 // Between attempts there is a pause that doubles from first to last, more or less by half, and
@@ -202,23 +199,9 @@ type store[O metav1.Object, V any] struct {
 	convert func(O) (V, bool)
 }
 
-// Transformer trims what the reflector holds while it gathers the initial state.
+// Transformer has the reflector hold no more than what is kept while it gathers the initial state.
 func (st *store[O, V]) Transformer() cache.TransformFunc {
-	return func(obj any) (any, error) {
-		if m, err := meta.Accessor(obj); err == nil {
-			m.SetManagedFields(nil)
-		}
-		switch o := obj.(type) {
-		case *corev1.Node:
-			o.Status.Images = nil
-		case *v1alpha1.BGPNodeState:
-			o.Status.Routes = v1alpha1.RoutesStatus{}
-			for i := range o.Status.Sessions {
-				o.Status.Sessions[i].Capabilities, o.Status.Sessions[i].Families = nil, nil
-			}
-		}
-		return obj, nil
-	}
+	return func(obj any) (any, error) { return st.converted(obj) }
 }
 
 func (st *store[O, V]) Add(obj any) error    { return st.put(obj) }
@@ -226,18 +209,30 @@ func (st *store[O, V]) Update(obj any) error { return st.put(obj) }
 func (st *store[O, V]) Resync() error        { return nil }
 
 func (st *store[O, V]) put(obj any) error {
-	o, err := st.typed(obj)
+	c, err := st.converted(obj)
 	if err != nil {
 		return err
 	}
-	value, use := st.convert(o)
 	st.reader.apply(st.watched, func() bool {
-		if !use {
-			return st.into.drop(keyOf(o))
+		if !c.use {
+			return st.into.drop(c.key)
 		}
-		return st.into.put(keyOf(o), value)
+		return st.into.put(c.key, c.value)
 	})
 	return nil
+}
+
+// converted returns what is kept of an object, which may have been converted on its way.
+func (st *store[O, V]) converted(obj any) (converted[V], error) {
+	if c, done := obj.(converted[V]); done {
+		return c, nil
+	}
+	o, err := st.typed(obj)
+	if err != nil {
+		return converted[V]{}, err
+	}
+	value, use := st.convert(o)
+	return converted[V]{keyOf(o), value, use}, nil
 }
 
 func (st *store[O, V]) Delete(obj any) error {
@@ -253,12 +248,12 @@ func (st *store[O, V]) Delete(obj any) error {
 func (st *store[O, V]) Replace(list []any, _ string) error {
 	next := make(map[string]V, len(list))
 	for _, obj := range list {
-		o, err := st.typed(obj)
+		c, err := st.converted(obj)
 		if err != nil {
 			return err
 		}
-		if value, use := st.convert(o); use {
-			next[keyOf(o)] = value
+		if c.use {
+			next[c.key] = c.value
 		}
 	}
 	st.reader.apply(st.watched, func() bool {
