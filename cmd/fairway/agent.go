@@ -106,6 +106,7 @@ func (f *agentFlags) check() error {
 
 // runAgent wires the tasks of the agent proper and runs them until ctx ends or one fails.
 func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
+	tuneMemory()
 	klog.SetSlogLogger(slog.New(quieter{log.With("component", "client-go").Handler()}))
 	if err := netlink.CheckPermission(); err != nil {
 		return err
