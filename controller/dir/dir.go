@@ -95,10 +95,11 @@ func New(o Options) (*Source, error) {
 	return s, nil
 }
 
-// nothingUsable is an error when every manifest is broken and no last good copy is left.
+// nothingUsable is an error when nothing in any manifest can be read and no last good copy is left.
 func (s *Source) nothingUsable() error {
 	for _, m := range s.files {
-		if !m.broken() || len(m.objects) > 0 {
+		lost := slices.ContainsFunc(m.objects, isRejected) || m.broken()
+		if !lost || slices.ContainsFunc(m.objects, func(o object) bool { return o.value != nil }) {
 			return nil
 		}
 	}
@@ -180,6 +181,9 @@ func (s *Source) take(name string, data []byte) bool {
 	switch {
 	case next.broken():
 		next.objects, next.good = s.lastGood(name, objects)
+	case slices.ContainsFunc(objects, isRejected):
+		earlier, _ := s.lastGood(name, nil)
+		reinstate(objects, earlier)
 	case valid(objects): // what parses but is invalid is the plan's to judge, and no copy to go back to
 		s.keepCopy(name, data)
 	}
@@ -215,6 +219,23 @@ func (s *Source) lastGood(name string, parts []object) (objects []object, good b
 	}
 	return objects, true
 }
+
+// reinstate gives objects that are rejected the form that they had earlier.
+func reinstate(objects, earlier []object) {
+	for i := range objects {
+		o := &objects[i]
+		if !isRejected(*o) {
+			continue
+		}
+		for _, e := range earlier {
+			if e.String() == o.String() {
+				o.value = e.value
+			}
+		}
+	}
+}
+
+func isRejected(o object) bool { return o.rejected != "" }
 
 // valid reports whether every object keeps the rules of its own schema.
 func valid(objects []object) bool {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/controller/dir"
 	"github.com/fairway-bgp/fairway/controller/report"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -155,6 +156,8 @@ func TestNewSaysWhatToDoWhenThereIsNothingToBeginWith(t *testing.T) {
 	file.path = filepath.Join(file.path, "f")
 	unusable := newWorld(t)
 	unusable.write("a.yaml", broken)
+	rejected := newWorld(t)
+	rejected.write("a.yaml", strings.Replace(speaker("one", 9), "9", "nine", 1))
 	for name, c := range map[string]struct {
 		world *world
 		want  string
@@ -162,6 +165,7 @@ func TestNewSaysWhatToDoWhenThereIsNothingToBeginWith(t *testing.T) {
 		"absent":   {absent, "no such file or directory; put the manifests there, or name another folder with --source=dir:PATH"},
 		"empty":    {empty, "holds no manifests (*.yaml, *.yml, *.json); put the manifests there"},
 		"no dir":   {file, "not a directory"},
+		"rejected": {rejected, "can be used: 1 file cannot be used as it stands: a.yaml:4: BGPSpeaker one: "},
 		"unusable": {unusable, "can be used: 1 file cannot be used as it stands: a.yaml:3: "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -225,6 +229,54 @@ func TestBrokenEditKeepsTheLastGoodCopyAndMendingEndsIt(t *testing.T) {
 	w.eventually("no error", func() bool { return w.state().Error == "" })
 	if n := strings.Count(w.log.String(), "a manifest cannot be used"); n != 1 {
 		t.Errorf("the log told it %d times:\n%s", n, w.log)
+	}
+}
+
+func TestAnObjectThatCannotBeReadIsRejectedAlone(t *testing.T) {
+	w := newWorld(t)
+	w.write("node.yaml", nodeA)
+	w.write("s.yaml", speaker("one", 1)+"---\n"+speaker("two", 2))
+	w.open()
+	bad := strings.Replace(speaker("one", 9), "localASN: 9", "localASN: nine", 1)
+	w.write("s.yaml", bad+"---\n"+speaker("two", 5)+"---\n"+strings.ReplaceAll(bad, "one", "three"))
+	w.start()
+	for range 2 { // the second time after a restart
+		w.eventuallySpeakers("one=1 two=5")
+		snap, state := w.source.Snapshot()
+		want := []snapshot.Unreadable{
+			{Kind: "BGPSpeaker", Name: "one", Message: "BGPSpeaker cannot be read as it stands in s.yaml: spec.localASN must be a whole number, not a string; the last form that could be read stays at work"},
+			{Kind: "BGPSpeaker", Name: "three", Message: "BGPSpeaker cannot be read as it stands in s.yaml: spec.localASN must be a whole number, not a string"},
+		}
+		if !slices.Equal(snap.Unreadable, want) || !strings.HasPrefix(state.Error, "1 file cannot be used as it stands: s.yaml:4: BGPSpeaker one: spec.localASN must") {
+			t.Errorf("unreadable %q, state %q", snap.Unreadable, state.Error)
+		}
+		w.open()
+	}
+	w.start()
+	w.write("s.yaml", speaker("one", 9)+"---\n"+broken) // as a whole it cannot be read at all
+	w.eventually("error", func() bool { return strings.Contains(w.state().Error, "s.yaml:8") })
+	w.eventuallySpeakers("one=1 two=5")
+	w.write("s.yaml", speaker("one", 9))
+	w.eventuallySpeakers("one=9")
+	if snap, state := w.source.Snapshot(); len(snap.Unreadable) > 0 || state.Error != "" {
+		t.Errorf("after it was mended: %q, %q", snap.Unreadable, state.Error)
+	}
+}
+
+func TestAServiceOrNodeThatCannotBeReadKeepsItsFormAndSaysSo(t *testing.T) {
+	w := newWorld(t)
+	const service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: web, labels: {a: b}}\nspec: {clusterIP: 10.96.0.1}\n"
+	w.write("node.yaml", nodeA+service)
+	w.open()
+	w.write("node.yaml", strings.Replace(nodeA+service, "a: b", "a: 1", 1))
+	w.open()
+	snap, _ := w.source.Snapshot()
+	web, there := snap.Services.Get("default/web")
+	if !there || len(web.ClusterIPs) != 1 || len(web.Problems) != 1 || !strings.Contains(web.Problems[0], "metadata.labels") {
+		t.Errorf("the Service is %+v", web)
+	}
+	if node := snap.Nodes["node-a"]; node == nil || len(node.Problems) > 0 {
+		t.Errorf("the Node is %+v", node)
 	}
 }
 

@@ -54,9 +54,32 @@ type object struct {
 	// value is *corev1.Node, *corev1.Service, *corev1.Secret, *networkingv1.ServiceCIDR,
 	// *v1alpha1.BGPSpeaker, *v1alpha1.BGPPeer or *v1alpha1.BGPAdvertisement.
 	value metav1.Object
+	// rejected says why the object cannot be read as it stands; value is then what it last was,
+	// nil where that is not known.
+	rejected string
 }
 
 func (o object) String() string { return o.kind + " " + o.key }
+
+// ours reports whether the object is of a kind that has conditions.
+func (o object) ours() bool { return judged(o.kind) }
+
+// problem says of a rejected object why it is, and what is at work in its place.
+func (o object) problem() string {
+	text := fmt.Sprintf("%s cannot be read as it stands in %s: %s", o.kind, o.file, o.rejected)
+	if o.value != nil {
+		text += "; the last form that could be read stays at work"
+	}
+	return text
+}
+
+// problems are none of an object that is not rejected.
+func (o object) problems() []string {
+	if o.rejected == "" {
+		return nil
+	}
+	return []string{o.problem()}
+}
 
 // parseFile returns what can be read of a file, and what cannot.
 func parseFile(file string, data []byte) ([]object, []Problem) {
@@ -94,14 +117,16 @@ func (d *document) objects(file string) ([]object, []Problem) {
 }
 
 // object decodes one object, which stands at path within the document. It returns none for
-// kinds that are not read.
+// kinds that are not read. An object that is wrong in itself is rejected alone; where it
+// cannot be told which one it is, the file as a whole is broken.
 func (d *document) object(file string, data []byte, path string) ([]object, []Problem) {
 	line := d.lineOf(path)
 	problem := func(line int, broken bool, format string, args ...any) []Problem {
 		return []Problem{{File: file, Line: line, Message: fmt.Sprintf(format, args...), Broken: broken, Ignored: !broken}}
 	}
 	var head metav1.PartialObjectMetadata
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &head); err != nil {
+	// What is wrong within the metadata does not keep the rest of it from being read.
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &head); err != nil && (head.Kind == "" || head.Name == "") {
 		return nil, problem(d.lineOf(join(path, fieldOf(err))), true, "not a Kubernetes object: %s", words(err))
 	}
 	if head.Kind == "" || head.APIVersion == "" {
@@ -125,9 +150,9 @@ func (d *document) object(file string, data []byte, path string) ([]object, []Pr
 		return nil, problem(d.lineOf(join(path, "metadata.name")), true, "%s has metadata.name %q: %s", head.Kind, head.Name, wrong[0])
 	}
 	o := object{kind: head.Kind, key: head.Name, file: file, line: line}
-	err := o.decode(data)
-	if err != nil {
-		return nil, problem(d.lineOf(join(path, fieldOf(err))), true, "%s: %s", o, words(err))
+	if err := o.decode(data); err != nil {
+		o.value, o.rejected = nil, words(err)
+		return []object{o}, []Problem{{File: file, Line: d.lineOf(join(path, fieldOf(err))), Message: fmt.Sprintf("%s: %s", o, o.rejected)}}
 	}
 	return []object{o}, nil
 }

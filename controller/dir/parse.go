@@ -79,6 +79,9 @@ func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
 		put(snap, services, o)
 	}
 	snap.Services = cow.Of(services)
+	slices.SortFunc(snap.Unreadable, func(a, b snapshot.Unreadable) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
 	slices.SortFunc(snap.ServiceCIDRs, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 	})
@@ -87,11 +90,17 @@ func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
 }
 
 func put(snap *snapshot.Snapshot, services map[string]*snapshot.Service, o object) {
+	if o.rejected != "" && o.ours() {
+		snap.Unreadable = append(snap.Unreadable, snapshot.Unreadable{Kind: o.kind, Name: o.key, Message: o.problem()})
+	}
 	switch v := o.value.(type) {
 	case *corev1.Node:
-		snap.Nodes[o.key] = snapshot.NodeFrom(v)
+		node := snapshot.NodeFrom(v)
+		node.Problems = append(node.Problems, o.problems()...)
+		snap.Nodes[o.key] = node
 	case *corev1.Service:
 		if service := snapshot.ServiceFrom(v); service != nil {
+			service.Problems = append(service.Problems, o.problems()...)
 			services[o.key] = service
 		}
 	case *corev1.Secret:

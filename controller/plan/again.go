@@ -51,6 +51,7 @@ func sameBut(a, b inputs) bool {
 		sameMap(a.snap.Passwords, b.snap.Passwords) &&
 		slices.Equal(a.snap.ServiceCIDRs, b.snap.ServiceCIDRs) &&
 		slices.Equal(a.snap.APIServers, b.snap.APIServers) &&
+		slices.Equal(a.snap.Unreadable, b.snap.Unreadable) &&
 		a.snap.Fallback == b.snap.Fallback &&
 		reflect.DeepEqual(a.local, b.local)
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/fairway-bgp/fairway/controller/plan"
@@ -47,6 +48,33 @@ func TestAPlanMadeAgainIsTheWholePlan(t *testing.T) {
 		if got, want := p.Said(up), whole.Said(up); !slices.Equal(got, want) {
 			t.Fatalf("step %d: made again, it says %v; whole, %v", step, got, want)
 		}
+	}
+}
+
+// TestAnObjectThatCannotBeReadIsNotAccepted: its last readable form stays at work.
+func TestAnObjectThatCannotBeReadIsNotAccepted(t *testing.T) {
+	snap, local := large()
+	p := plan.Build(snap, local, nil)
+	spoilt := *snap
+	spoilt.Unreadable = []snapshot.Unreadable{{Kind: "BGPPeer", Name: "tor-0", Message: "asn must be a number"}}
+	var lines []string
+	for _, s := range []*snapshot.Snapshot{&spoilt, snap} {
+		p = plan.Build(s, local, p)
+		for line := range strings.Lines(p.String()) {
+			if strings.HasPrefix(line, "peer ") || strings.HasPrefix(line, "not accepted") {
+				lines = append(lines, strings.Join(strings.Fields(line)[:3], " "))
+			}
+		}
+		for _, v := range p.Verdicts {
+			if v.Object.Name == "tor-0" {
+				lines = append(lines, v.Reason)
+			}
+		}
+	}
+	got := strings.Join(lines, "; ")
+	want := "peer tor-0/192.0.2.1 asn; peer tor-1/192.0.2.2 asn; not accepted BGPPeer/tor-0; Invalid; peer tor-0/192.0.2.1 asn; peer tor-1/192.0.2.2 asn; Accepted"
+	if got != want {
+		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 

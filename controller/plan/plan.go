@@ -174,6 +174,7 @@ type builder struct {
 }
 
 func (b *builder) build() {
+	b.judgeUnreadable()
 	b.loadSpeakers()
 	if b.node == nil {
 		b.refuse(Ref{"Node", b.local.NodeName}, "", ReasonNodeNotFound,

@@ -43,11 +43,19 @@ func usable[T object](b *builder, kind string, obj T, prev, fallback map[string]
 	if ok {
 		message += lastStays
 	}
-	b.verdict(ref, obj.GetGeneration(), false, v1alpha1.ReasonInvalid, message)
+	b.verdictIfValid(ref, obj.GetGeneration(), v1alpha1.ReasonInvalid, message)
 	return last, ok
 }
 
 const lastStays = "; the last valid form stays at work"
+
+// judgeUnreadable speaks of the objects that could not be read. What the snapshot has of them
+// is their last readable form.
+func (b *builder) judgeUnreadable() {
+	for _, u := range b.snap.Unreadable {
+		b.verdict(Ref{u.Kind, u.Name}, 0, false, v1alpha1.ReasonInvalid, u.Message)
+	}
+}
 
 // oldestFirst sorts by age, then name: the order in which objects win conflicts.
 func oldestFirst[T metav1.Object](objects []T) {
@@ -108,7 +116,8 @@ func (b *builder) chooseSpeaker() {
 	}
 }
 
-// verdictIfValid adds a verdict unless validation has spoken of the object already.
+// verdictIfValid adds a verdict unless the object could not be read, or validation has spoken
+// of it already.
 func (b *builder) verdictIfValid(ref Ref, generation int64, reason, message string) {
 	if !b.judged(ref) {
 		b.verdict(ref, generation, reason == v1alpha1.ReasonAccepted, reason, message)

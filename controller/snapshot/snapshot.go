@@ -30,6 +30,10 @@ type Snapshot struct {
 	Peers          map[string]*v1alpha1.BGPPeer
 	Advertisements map[string]*v1alpha1.BGPAdvertisement
 
+	// Unreadable are objects of our kinds of which the source could not make anything, as no API
+	// server has validated them; sorted. Where they could be read earlier, that form stands above.
+	Unreadable []Unreadable
+
 	// Fallback holds objects as they were last valid before this process began, for those
 	// that are invalid now; nil where the source keeps no such copies.
 	Fallback *Snapshot
@@ -41,6 +45,11 @@ type Snapshot struct {
 
 // Services are Services by namespace/name.
 type Services = cow.Map[string, *Service]
+
+// Unreadable is an object that could not be read, and why, in words.
+type Unreadable struct {
+	Kind, Name, Message string
+}
 
 // Password is what a Secret holds for a session.
 type Password struct {
