@@ -297,7 +297,11 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 		known = false
 	}
 	s.log.clearMD5Failure(p.Address)
+	if known && old.conf.Conf.AuthPassword != conf.Conf.AuthPassword {
+		s.sessions.reset(p.Address, "its password was changed")
+	}
 	if err := s.pushPeer(ctx, conf, known); err != nil {
+		s.sessions.reset(p.Address, "") // it was not
 		return peerError(p, "setting it up", err)
 	}
 	s.held.peers[p.Address] = heldPeer{Peer: p, conf: conf, restarting: !known && s.held.restarts(conf)}

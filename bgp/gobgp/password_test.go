@@ -108,6 +108,27 @@ func TestARemovedPasswordIsRemovedFromTheListener(t *testing.T) {
 	}
 }
 
+func TestASessionSaysThatItsPasswordWasChanged(t *testing.T) {
+	r := newRig(t, Options{})
+	p := r.peer(1)
+	fake := r.fake(1)
+	for i, password := range []string{"s3cret-one", "s3cret-two", ""} {
+		p.Password, fake.password = bgp.Secret(password), password
+		r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{p}})
+		want := "reset by us: its password was changed"
+		if i == 0 {
+			want = ""
+		}
+		said := func() (string, bool) {
+			s := r.session("peer-1")
+			return s.LastError, s.LastError == want
+		}
+		r.eventually("the reason while it is down", said)
+		r.connect(fake)
+		r.eventually("the reason once it is up", said)
+	}
+}
+
 func TestPasswordsAreNeverLogged(t *testing.T) {
 	r := newRig(t, Options{})
 	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}}

@@ -1,6 +1,7 @@
 package gobgp
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 	"sync"
@@ -17,11 +18,12 @@ type sessionLog struct {
 }
 
 type sessionRecord struct {
-	established bool
-	since       time.Time                // of the last change of established
-	endOfRIB    map[bgp.Family]time.Time // when it last came
-	lastDown    string                   // why the session last went down
-	lastAttempt string                   // why it has not come up since
+	established  bool
+	since        time.Time                // of the last change of established
+	endOfRIB     map[bgp.Family]time.Time // when it last came
+	lastDown     string                   // why the session last went down
+	lastAttempt  string                   // why it has not come up since
+	resetBecause string                   // what we are resetting it for; "" when we are not
 }
 
 func newSessionLog() *sessionLog {
@@ -60,18 +62,25 @@ func (l *sessionLog) attempt(addr netip.Addr, why string) {
 }
 
 func (l *sessionLog) up(addr netip.Addr) {
-	l.with(addr, func(r *sessionRecord) { r.lastAttempt = "" })
+	l.with(addr, func(r *sessionRecord) { r.lastAttempt, r.resetBecause = "", "" })
+}
+
+// reset notes why we are about to reset a session that is up; "" when we have not. GoBGP has
+// one reason for all changes, and none where the peer notices first.
+func (l *sessionLog) reset(addr netip.Addr, because string) {
+	l.with(addr.WithZone(""), func(r *sessionRecord) {
+		if r.resetBecause = ""; r.established && because != "" {
+			r.resetBecause = "reset by us: " + because
+		}
+	})
 }
 
 // down notes GoBGP's reason. A NOTIFICATION, or an expired timer behind a graceful restart,
 // was said in more words just before.
 func (l *sessionLog) down(addr netip.Addr, reason string) {
 	l.with(addr, func(r *sessionRecord) {
-		r.lastDown = downReason(reason)
-		if r.lastAttempt != "" {
-			r.lastDown = r.lastAttempt
-		}
-		r.lastAttempt = ""
+		r.lastDown = cmp.Or(r.resetBecause, r.lastAttempt, downReason(reason))
+		r.lastAttempt, r.resetBecause = "", ""
 	})
 }
 
