@@ -122,8 +122,9 @@ func (run *fibRun) measure(ctx context.Context, o fibOptions, r *fibResult, d da
 	r.add(d.name+"_from_session_seconds"+name, full.Sub(tell.up).Seconds())
 	r.add(d.name+"_mb"+name, weight.now)
 	r.add(d.name+"_peak_mb"+name, weight.peak)
-	run.said.say("%-8s %.3f s, of these %.3f s from session up; %.0f MB, at the most %.0f MB",
-		d.name, full.Sub(began).Seconds(), full.Sub(tell.up).Seconds(), weight.now, weight.peak)
+	r.add(d.name+"_cpu_seconds"+name, weight.cpu)
+	run.said.say("%-8s %.3f s, of these %.3f s from session up; %.2f s of CPU; %.0f MB, at the most %.0f MB",
+		d.name, full.Sub(began).Seconds(), full.Sub(tell.up).Seconds(), weight.cpu, weight.now, weight.peak)
 	return run.afterwards(ctx, o, r, d, tell)
 }
 
