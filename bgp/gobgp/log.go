@@ -83,8 +83,15 @@ func (l *logger) Debug(msg string, fields log.Fields) {
 // SetLevel implements log.Logger. The level is that of the process's log.
 func (l *logger) SetLevel(log.LogLevel) {}
 
-// GetLevel implements log.Logger. GoBGP says why it cannot connect only at this level.
-func (l *logger) GetLevel() log.LogLevel { return log.DebugLevel }
+// GetLevel implements log.Logger. GoBGP says why it cannot connect only at the level of debug,
+// at which it also says something of every path: so that is its level only as long as some
+// session does not stand.
+func (l *logger) GetLevel() log.LogLevel {
+	if l.sessions.allUp.Load() && !l.out.Enabled(l.ctx, slog.LevelDebug) {
+		return log.InfoLevel
+	}
+	return log.DebugLevel
+}
 
 // levels holds the messages whose level at GoBGP does not tell what they mean to an operator.
 var levels = map[string]slog.Level{

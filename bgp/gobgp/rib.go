@@ -63,48 +63,87 @@ type peerFamily struct {
 type counted struct{ accepted, best int }
 
 // acceptedCount caches how many paths of each peer the import policy let in. GoBGP's own
-// count knows nothing of the policy, and to count means to list the whole RIB: so it is done
-// again only after a change, and never takes more than about a fiftieth of the time.
+// count knows nothing of the policy, and to count means to list the whole RIB, which holds up
+// the speaker: so it is done again only once a change is over, and never takes more than about
+// a fiftieth of the time.
 type acceptedCount struct {
 	mu       sync.Mutex
 	counts   map[peerFamily]counted
 	received uint64
-	dirty    bool
+	dirty    time.Time // of the first change that is not counted yet; zero: none
+	changing time.Time // of the last one
 	notUntil time.Time
 }
 
-const acceptedShare = 50
+const (
+	acceptedShare = 50
+	// A burst of changes is over when there was none for acceptedQuiet; after acceptedLate it
+	// is counted all the same.
+	acceptedQuiet = time.Second
+	acceptedLate  = 10 * time.Second
+)
 
 // changed notes that the counts may be wrong.
 func (a *acceptedCount) changed() {
+	now := time.Now()
 	a.mu.Lock()
-	a.dirty = true
-	a.mu.Unlock()
+	defer a.mu.Unlock()
+	a.note(now)
+}
+
+func (a *acceptedCount) note(now time.Time) {
+	a.changing = now
+	if a.dirty.IsZero() {
+		a.dirty = now
+	}
+}
+
+// due reports whether to count now.
+func (a *acceptedCount) due(now time.Time) bool {
+	return !a.dirty.IsZero() && !now.Before(a.notUntil) &&
+		(now.Sub(a.changing) >= acceptedQuiet || now.Sub(a.dirty) >= acceptedLate)
 }
 
 // acceptedCounts returns the accepted paths of each peer and family; a little old if need be.
 func (s *Speaker) acceptedCounts(ctx context.Context, v *view, live map[netip.Addr]*api.Peer) map[peerFamily]counted {
 	a := &s.accepted
+	begin := time.Now()
+	counts, due := a.look(begin, v.running, receivedPaths(live))
+	if !due {
+		return counts
+	}
+	fresh, err := s.countPaths(ctx) // without the lock, for which the speaker's news would wait
+	if err != nil {
+		a.changed()
+		return counts
+	}
+	a.set(fresh, time.Since(begin))
+	return fresh
+}
+
+// look returns the counts, and whether it is time to count again: what changes from now on
+// is not counted then.
+func (a *acceptedCount) look(now time.Time, running bool, received uint64) (counts map[peerFamily]counted, due bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	received := receivedPaths(live)
-	if !v.running || received == 0 {
+	if !running || received == 0 {
 		a.counts, a.received = nil, 0
-		return nil
+		return nil, false
 	}
-	if !a.dirty && received == a.received || time.Now().Before(a.notUntil) {
-		return a.counts
+	if received != a.received {
+		a.received = received
+		a.note(now)
 	}
-	begin := time.Now()
-	a.dirty = false
-	counts, err := s.countPaths(ctx)
-	if err != nil {
-		a.dirty = true
-		return a.counts
+	if due = a.due(now); due {
+		a.dirty = time.Time{}
 	}
-	a.counts, a.received = counts, received
-	a.notUntil = time.Now().Add(time.Since(begin) * acceptedShare)
-	return counts
+	return a.counts, due
+}
+
+func (a *acceptedCount) set(counts map[peerFamily]counted, took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.counts, a.notUntil = counts, time.Now().Add(took*acceptedShare)
 }
 
 // receivedPaths sums up what the peers sent; a change of it hints at a change of the rest.

@@ -2,6 +2,8 @@ package gobgp
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"net/netip"
 	"os"
 	"strings"
@@ -276,5 +278,60 @@ func TestOnlyWhatMattersIsLoggedAtInfo(t *testing.T) {
 	})
 	if len(loud) != 2 || !strings.Contains(loud[0], `msg="peer up"`) {
 		t.Errorf("logged:\n%s", strings.Join(loud, ""))
+	}
+}
+
+func TestGoBGPSpeaksOfEveryPathOnlyWhileASessionIsDown(t *testing.T) {
+	sessions := newSessionLog()
+	out := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	l := newLogger(out, sessions)
+	l.ctx = t.Context()
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	level := func(when string, want log.LogLevel) {
+		t.Helper()
+		if got := l.GetLevel(); got != want {
+			t.Errorf("%s: level %v, want %v", when, got, want)
+		}
+	}
+	sessions.keep(map[netip.Addr]bgp.Peer{a: {}, b: {}})
+	level("no session", log.DebugLevel)
+	sessions.changed(a, true)
+	level("one of two", log.DebugLevel)
+	sessions.changed(b, true)
+	level("both", log.InfoLevel)
+	sessions.changed(a, false)
+	level("one is lost", log.DebugLevel)
+	sessions.keep(map[netip.Addr]bgp.Peer{b: {}})
+	level("and no longer wanted", log.InfoLevel)
+	l.out = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	level("the log is of debug", log.DebugLevel)
+}
+
+func TestPathsAreCountedOnceABurstIsOver(t *testing.T) {
+	var a acceptedCount
+	now := time.Unix(1000, 0)
+	due := func(after time.Duration) bool { return a.due(now.Add(after)) }
+	if due(time.Hour) {
+		t.Error("nothing has changed")
+	}
+	a.note(now)
+	if due(acceptedQuiet/2) || !due(acceptedQuiet) {
+		t.Error("one change is not counted after the quiet time")
+	}
+	for i := range 100 {
+		a.note(now.Add(time.Duration(i) * acceptedLate / 100))
+	}
+	if due(acceptedLate-acceptedQuiet/2) || !due(acceptedLate) {
+		t.Error("changes without end are not counted late")
+	}
+	var fresh acceptedCount
+	if _, again := fresh.look(now, true, 1); again {
+		t.Error("what has just begun to come is counted at once")
+	}
+	if _, again := fresh.look(now.Add(acceptedQuiet), true, 1); !again {
+		t.Error("what has come is not counted")
+	}
+	if _, again := fresh.look(now.Add(2*acceptedQuiet), true, 1); again {
+		t.Error("the same is counted again")
 	}
 }

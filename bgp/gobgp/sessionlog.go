@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fairway-bgp/fairway/bgp"
@@ -15,6 +16,9 @@ import (
 type sessionLog struct {
 	mu      sync.Mutex
 	records map[netip.Addr]*sessionRecord
+	peers   int // how many there should be
+	// allUp says that all of them are established. It is asked for each path.
+	allUp atomic.Bool
 }
 
 type sessionRecord struct {
@@ -40,6 +44,18 @@ func (l *sessionLog) with(addr netip.Addr, change func(*sessionRecord)) {
 		l.records[addr] = r
 	}
 	change(r)
+	l.count()
+}
+
+// count keeps allUp.
+func (l *sessionLog) count() {
+	up := 0
+	for _, r := range l.records {
+		if r.established {
+			up++
+		}
+	}
+	l.allUp.Store(up == l.peers)
 }
 
 // changed notes whether the session is established and returns whether that is new.
@@ -128,4 +144,6 @@ func (l *sessionLog) keep(peers map[netip.Addr]bgp.Peer) {
 			delete(l.records, addr)
 		}
 	}
+	l.peers = len(peers)
+	l.count()
 }
