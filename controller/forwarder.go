@@ -53,6 +53,7 @@ type Forwarder struct {
 
 	mu       sync.Mutex
 	importer *plan.Importer // nil until the first plan: nothing is done before
+	anew     bool           // importer has decided nothing yet of what was learned before it
 	complete bool
 	synced   bool
 	lastErr  string
@@ -76,8 +77,10 @@ func NewForwarder(rib RIB, table *routes.Table, kernel Kernel, log *slog.Logger)
 // Set says how learned paths become routes from now on, and whether the picture is complete.
 func (f *Forwarder) Set(importer *plan.Importer, complete bool) {
 	f.mu.Lock()
-	same := f.importer != nil && f.complete == complete && f.importer.Equal(importer)
+	other := f.importer == nil || !f.importer.Equal(importer)
+	same := !other && f.complete == complete
 	f.importer, f.complete = importer, complete
+	f.anew = f.anew || other
 	f.mu.Unlock()
 	if !same {
 		signal(f.wake)
@@ -103,7 +106,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		case <-f.rib.Queue().Wake():
 			err = f.follow(ctx)
 		case <-f.wake:
-			err = f.reconcile(ctx)
+			err = f.adopt(ctx)
 		case <-compare.C:
 			err = f.reconcile(ctx)
 		case <-f.kernel.Drift():
@@ -165,10 +168,26 @@ func (f *Forwarder) follow(ctx context.Context) error {
 	return errors.Join(err, f.table.Update(ctx, changes))
 }
 
+// adopt does what Set has made necessary. A picture that is complete now and was right before
+// needs no slow pass: what is in the queue makes it whole, for the speaker tells of End-of-RIB
+// after the paths before it.
+func (f *Forwarder) adopt(ctx context.Context) error {
+	f.mu.Lock()
+	right := f.synced && f.lastErr == "" && !f.anew && f.complete
+	f.mu.Unlock()
+	if !right {
+		return f.reconcile(ctx)
+	}
+	return errors.Join(f.follow(ctx), f.table.Complete(ctx))
+}
+
 // reconcile is the slow path: it reads the whole RIB and compares it with the kernel. What the
 // queue has just told, and only it, is news in an incomplete picture.
 func (f *Forwarder) reconcile(ctx context.Context, news ...bgp.RIBChange) error {
-	importer, complete := f.current()
+	f.mu.Lock()
+	importer, complete := f.importer, f.complete
+	f.anew = false
+	f.mu.Unlock()
 	if importer == nil {
 		return nil
 	}

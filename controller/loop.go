@@ -18,9 +18,12 @@ import (
 )
 
 const (
-	// settlePeriod is how often sessions are looked at until the picture is complete:
-	// End-of-RIB comes without an event.
-	settlePeriod = 250 * time.Millisecond
+	// settlePeriod is how often sessions are looked at until the picture is complete: quiet
+	// time and sweep time pass without an event.
+	settlePeriod = time.Second
+	// newsPeriod is the least time between two reports for changes in the kernel alone. A full
+	// feed is hundreds of them, and to look at the sessions holds up the speaker each time.
+	newsPeriod = time.Second
 	// countPeriod is how often the counters are read once it is.
 	countPeriod = 5 * time.Second
 	// The wait doubles between these before a plan that could not be applied is tried again.
@@ -53,6 +56,7 @@ type Loop struct {
 	blind   bool          // the sessions could not be read
 	retry   time.Duration // 0: nothing to try again
 
+	reported     time.Time // when the last report was begun
 	plans        report.Plans
 	completeness completeness
 	complete     bool
@@ -71,6 +75,8 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer tick.Stop()
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
+	news := time.NewTimer(time.Hour) // a report that is due for changes in the kernel
+	defer news.Stop()
 	for {
 		replan := false
 		select {
@@ -84,6 +90,11 @@ func (l *Loop) Run(ctx context.Context) error {
 			replan = true
 		case <-l.Speaker.SessionEvents():
 		case <-l.Forwarder.Changed():
+			if wait := newsPeriod - l.Now().Sub(l.reported); wait > 0 {
+				news.Reset(wait)
+				continue
+			}
+		case <-news.C:
 		case <-tick.C:
 			tick.Reset(l.period())
 		}
@@ -208,7 +219,8 @@ func (l *Loop) noteProblems(ctx context.Context) {
 // report looks at the sessions, decides whether the picture is complete, and tells everyone.
 func (l *Loop) report(ctx context.Context) {
 	_, l.source = l.Source.Snapshot()
-	r := &report.Report{Node: l.Node, Version: l.Version, Time: l.Now(), Source: l.source, Plans: l.plans}
+	l.reported = l.Now()
+	r := &report.Report{Node: l.Node, Version: l.Version, Time: l.reported, Source: l.source, Plans: l.plans}
 	if l.plan != nil {
 		if err := l.fill(ctx, r); err != nil {
 			l.noteSessions(err)

@@ -42,6 +42,7 @@ type world struct {
 	events     chan struct{}
 	rib        map[netip.Prefix]bgp.RIBChange
 	ribErr     error
+	ribReads   int
 	queue      *bgp.RIBQueue
 
 	kernel map[routes.Key]routes.Route
@@ -49,10 +50,11 @@ type world struct {
 	others map[netip.Addr]routes.Route   // where the kernel's own routes lead
 	moved  chan struct{}
 
-	last   *report.Report
-	log    strings.Builder
-	runErr error
-	stop   func()
+	last    *report.Report
+	reports int
+	log     strings.Builder
+	runErr  error
+	stop    func()
 }
 
 func newWorld() *world {
@@ -116,6 +118,7 @@ func (w *world) Queue() *bgp.RIBQueue           { return w.queue }
 func (w *world) RIB(context.Context) ([]bgp.RIBChange, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.ribReads++
 	var out []bgp.RIBChange
 	for _, c := range w.rib {
 		out = append(out, c)
@@ -177,6 +180,7 @@ func (w *world) Report(r *report.Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = r
+	w.reports++
 }
 
 func (w *world) Write(p []byte) (int, error) {
@@ -312,6 +316,60 @@ func (w *world) expect(t *testing.T, want string) {
 	if got := w.prefixes(); got != want {
 		t.Errorf("the kernel holds %q, want %q", got, want)
 	}
+}
+
+func TestAPictureThatBecomesCompleteIsNotReadAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.inherit("10.244.3.0/24")
+		w.start(t)
+		w.setSession(bgp.Established, false)
+		w.learn("10.244.2.0/24")
+		pass(time.Second)
+		reads := w.ribReads
+		w.learn("10.244.4.0/24")
+		w.setSession(bgp.Established, true)
+		pass(time.Second)
+		w.expect(t, "10.244.2.0/24 10.244.4.0/24")
+		if w.ribReads != reads {
+			t.Errorf("End-of-RIB made the forwarder read the RIB %d times", w.ribReads-reads)
+		}
+	})
+}
+
+func TestAPictureThatWasWrongIsReadAgainWhenItBecomesComplete(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.inherit("10.244.3.0/24")
+		w.ribErr = errors.New("the speaker is busy")
+		w.start(t)
+		w.learn("10.244.2.0/24")
+		pass(time.Second)
+		w.mu.Lock()
+		w.ribErr = nil
+		w.mu.Unlock()
+		w.setSession(bgp.Established, true)
+		pass(time.Second)
+		w.expect(t, "10.244.2.0/24")
+	})
+}
+
+func TestAFeedIsReportedAtMostOnceASecond(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		w.setSession(bgp.Established, true)
+		pass(time.Minute)
+		before := w.reports
+		for i := range 200 {
+			w.learn(fmt.Sprintf("10.244.%d.0/24", i+2))
+			pass(10 * time.Millisecond)
+		}
+		if n := w.reports - before; n < 2 || n > 4 { // one in five seconds comes anyhow
+			t.Errorf("two seconds of changes made %d reports", n)
+		}
+		pass(time.Second)
+		if got := w.last.Routes.Installed; got != 201 { // the pod CIDR's own too
+			t.Errorf("the last report tells of %d routes", got)
+		}
+	})
 }
 
 func TestRoutesOfAnEarlierProcessStayUntilEndOfRIB(t *testing.T) {

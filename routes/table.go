@@ -96,6 +96,25 @@ func (t *Table) Reconcile(ctx context.Context, want Desired) error {
 	return t.repair(ctx)
 }
 
+// Complete says that what is wanted is all: what else was last seen of ours in the kernel is
+// deleted.
+func (t *Table) Complete(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.complete = true
+	if !t.looked {
+		return t.repair(ctx)
+	}
+	var keys []Key
+	for key := range t.held {
+		if _, wanted := t.wanted[key]; !wanted {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, Key.Compare)
+	return t.carryOut(ctx, keys)
+}
+
 // Repair is Reconcile with what is wanted already: it mends what others changed in the
 // kernel and tries again what failed.
 func (t *Table) Repair(ctx context.Context) error {

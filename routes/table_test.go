@@ -58,6 +58,26 @@ func TestLeftoversStayUntilThePictureIsComplete(t *testing.T) {
 	}
 }
 
+func TestCompleteDeletesLeftoversAndLooksNoFurther(t *testing.T) {
+	k := kernelWith(t, "10.8.0.0/16 10.0.0.1@1")
+	table := NewTable(k, time.Now)
+	must(t, table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1\n10.2.0.0/16 10.0.0.1@1")))
+	must(t, table.Reconcile(t.Context(), Desired{Routes: parseAll(t, "10.1.0.0/16 10.0.0.1@1")}))
+	mustHold(t, k, "10.1.0.0/16 10.0.0.1@1\n10.2.0.0/16 10.0.0.1@1\n10.8.0.0/16 10.0.0.1@1")
+	dumps := k.dumps
+	must(t, table.Complete(t.Context()))
+	mustHold(t, k, "10.1.0.0/16 10.0.0.1@1")
+	if state := table.State(); state.Stale != 0 || !state.Complete || k.dumps != dumps {
+		t.Errorf("state %+v, and the kernel was read %d times more", state, k.dumps-dumps)
+	}
+}
+
+func TestCompleteReadsAKernelThatWasNeverRead(t *testing.T) {
+	k := kernelWith(t, "10.8.0.0/16 10.0.0.1@1")
+	must(t, NewTable(k, time.Now).Complete(t.Context()))
+	mustHold(t, k, "")
+}
+
 func TestWithdrawalOfWhatWasWantedDeletesBeforeComplete(t *testing.T) {
 	k := kernelWith(t, "10.9.0.0/16 10.0.0.1@1")
 	table := NewTable(k, time.Now)
