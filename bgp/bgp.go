@@ -133,8 +133,8 @@ type Peer struct {
 	Down string
 
 	// ClusterID is in IPv4 form and stands in the CLUSTER_LIST of what the peer is told
-	// (RFC 4456, section 8). It is there on sessions that may be reflected over, whether
-	// or not they are, so that to begin reflecting resets no session; the zero Addr: never.
+	// (RFC 4456, section 8). A session needs one to be reflected over, and may have it before,
+	// so that to begin reflecting does not reset it; the zero Addr: none.
 	ClusterID netip.Addr
 	// Reflection is the peer's part while we reflect; it changes while the session is up.
 	Reflection Reflection

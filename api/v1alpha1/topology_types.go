@@ -44,8 +44,8 @@ type Topology struct {
 	// FullMesh: each with each (RFC 4271, section 9.2.1). RouteReflectors: each
 	// with the reflectors, which pass on what they hear (RFC 4456).
 	// FullMeshAndReflectors: both, the step between the two in either direction.
-	// None: not at all. Changing it opens and ends sessions between nodes that one
-	// topology has and the other has not; it resets none, unless clusterID is set.
+	// None: not at all. Changing it opens and ends the sessions that one topology
+	// has and the other has not; it resets none.
 	//
 	// +optional
 	// +kubebuilder:default=FullMesh
@@ -60,22 +60,21 @@ type Topology struct {
 	Scope TopologyScope `json:"scope,omitempty"`
 
 	// reflectors selects the nodes that reflect routes (RFC 4456), by their
-	// labels. It is needed with the types RouteReflectors and
-	// FullMeshAndReflectors and without effect with the others. Select two or
-	// three nodes: the others hear of each other from them alone. A node that
-	// becomes a reflector, or ceases to be one, opens or ends sessions; it resets
-	// none, unless clusterID is set.
+	// labels: two or three, from whom alone the others hear of each other. It is
+	// needed with the types RouteReflectors and FullMeshAndReflectors. With
+	// FullMesh it has the nodes prepare to reflect. A node that it begins to
+	// select resets its sessions with other nodes, whatever the type; one that it
+	// no longer selects resets none.
 	//
 	// +optional
 	Reflectors *metav1.LabelSelector `json:"reflectors,omitempty"`
 
 	// clusterID is the CLUSTER_ID that the reflectors add to what they pass on
-	// (RFC 4456, section 7), written as an IPv4 address other than 0.0.0.0 that
-	// is no router ID of another node. Absent, as is best: each reflector's own
-	// router ID. Reflectors with the same one pass nothing on to each other, so
-	// that a node whose session with one of them is down is unknown to that one.
-	// Changing it resets the reflectors' sessions with other nodes; while it is
-	// set, so does becoming a reflector, or ceasing to be one.
+	// (RFC 4456, section 7), written as an IPv4 address other than 0.0.0.0.
+	// Absent, as is best: each reflector's own router ID. Reflectors with the same
+	// one pass nothing on to each other, so that a node whose session with one of
+	// them is down is unknown to that one. Changing it resets the reflectors'
+	// sessions with other nodes.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1

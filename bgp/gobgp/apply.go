@@ -323,7 +323,8 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	return nil
 }
 
-// canWait reports whether nothing changed that matters to a session that is up.
+// canWait reports whether nothing changed that matters to a session that is up, as that it is
+// no longer meant to be reflected over.
 //
 // GoBGP's UpdatePeer would apply timers and the time to live without a reset, but forget on
 // the way that the peer offered graceful restart: its routes would be dropped, not kept, when
@@ -332,6 +333,9 @@ func canWait(a, b *api.Peer) bool {
 	a, b = proto.CloneOf(a), proto.CloneOf(b)
 	a.Timers, b.Timers = nil, nil
 	a.EbgpMultihop, b.EbgpMultihop = nil, nil
+	if b.RouteReflector == nil {
+		a.RouteReflector = nil
+	}
 	return proto.Equal(a, b)
 }
 

@@ -17,10 +17,14 @@ import (
 // GoBGP v3 gives ORIGINATOR_ID and CLUSTER_LIST to clients only, and where the best path of a
 // prefix changes from one that a non-client may hear to one that it may not, it withdraws
 // nothing: two reflectors would keep a prefix alive between them for ever. So every session
-// that may be reflected over is one with a client to GoBGP, and who hears what is decided by
-// our export policy, whose withdrawals work: a path that a peer tells is marked, on import,
-// with the number of what it belongs to. As a client's, a session need not be reset either
-// when we begin to reflect.
+// with a cluster ID is one with a client to GoBGP, and who hears what is decided by our export
+// policy, whose withdrawals work: a path that a peer tells is marked, on import, with the
+// number of what it belongs to. A session that has a cluster ID beforehand need not be reset
+// either when we begin to reflect.
+//
+// Not all sessions within an AS have one: with a client, GoBGP passes on withdrawals of what
+// it never told, and at the other end each of those leaves a trace in the Adj-RIB-In for as
+// long as the session lives.
 //
 // GoBGP drops a path with its own CLUSTER_ID in the CLUSTER_LIST only where it would send it on,
 // and then forgets to withdraw; so such paths must not be marked. The plan sees to that.

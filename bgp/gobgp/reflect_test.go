@@ -48,16 +48,26 @@ func (f *fabric) peer(n, m int, as bgp.Reflection) bgp.Peer {
 		LocalAddress: f.addr(n), Passive: n > m,
 		HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, ConnectRetry: time.Second,
 		Families: []bgp.Family{bgp.IPv4Unicast}, GracefulRestart: true,
-		ClusterID: f.want(n).Config.RouterID, Reflection: as,
-		Import:   []bgp.PrefixRule{rule("10.0.0.0/8", 8, 32)},
-		NextHops: bgp.NextHops{IPv4: f.addr(n)},
+		Reflection: as,
+		Import:     []bgp.PrefixRule{rule("10.0.0.0/8", 8, 32)},
+		NextHops:   bgp.NextHops{IPv4: f.addr(n)},
 	}
 }
 
 // link gives two speakers a session; as is the part that each has for the other.
 func (f *fabric) link(n int, as bgp.Reflection, m int, other bgp.Reflection) {
-	f.want(n).Peers = append(f.want(n).Peers, f.peer(n, m, other))
-	f.want(m).Peers = append(f.want(m).Peers, f.peer(m, n, as))
+	f.want(n).Peers = append(f.want(n).Peers, f.ready(n, f.peer(n, m, other)))
+	f.want(m).Peers = append(f.want(m).Peers, f.ready(m, f.peer(m, n, as)))
+}
+
+// reflectors are the speakers that may reflect.
+var reflectors = []int{2, 3}
+
+func (f *fabric) ready(n int, p bgp.Peer) bgp.Peer {
+	if slices.Contains(reflectors, n) {
+		p.ClusterID = f.want(n).Config.RouterID
+	}
+	return p
 }
 
 // originate has speaker n tell a prefix to all its peers; nothing when with is nil.
@@ -186,18 +196,23 @@ const (
 	pods4 = "10.0.4.0/24"
 )
 
-// own is how a speaker's own prefix arrives.
+// own is how a speaker's own prefix arrives: where it may reflect, GoBGP adds to its own
+// prefixes, too, what it has to add to those of others.
 func own(prefix string, by int) string {
-	return fmt.Sprintf("%s origin 0 via 127.0.2.%d originator 192.0.2.%d clusters 192.0.2.%d", prefix, by, by, by)
+	line := fmt.Sprintf("%s origin 0 via 127.0.2.%d", prefix, by)
+	if slices.Contains(reflectors, by) {
+		line += fmt.Sprintf(" originator 192.0.2.%d clusters 192.0.2.%d", by, by)
+	}
+	return line
 }
 
-// passedBy is how it arrives by way of reflectors, the nearest first.
-func passedBy(line string, reflectors ...int) string {
-	list := ""
-	for _, n := range reflectors {
-		list += fmt.Sprintf("192.0.2.%d,", n)
+// passed is how a speaker's prefix arrives by way of a reflector.
+func passed(prefix string, by, reflector int) string {
+	line := fmt.Sprintf("%s origin 0 via 127.0.2.%d originator 192.0.2.%d clusters 192.0.2.%d", prefix, by, by, reflector)
+	if slices.Contains(reflectors, by) {
+		line += fmt.Sprintf(",192.0.2.%d", by)
 	}
-	return strings.Replace(line, "clusters ", "clusters "+list, 1)
+	return line
 }
 
 func TestAReflectorPassesOnWhatItsClientsTellUnchanged(t *testing.T) {
@@ -210,7 +225,7 @@ func TestAReflectorPassesOnWhatItsClientsTellUnchanged(t *testing.T) {
 		LocalPref: &localPref, MED: &med,
 	})
 	f.apply(1, 2, 3)
-	f.hears(3, 2, "10.0.1.0/24 origin 0 via 127.0.2.1 med 7 local-pref 150 community 65000:1 originator 192.0.2.1 clusters 192.0.2.2,192.0.2.1 large 65000:1:2")
+	f.hears(3, 2, "10.0.1.0/24 origin 0 via 127.0.2.1 med 7 local-pref 150 community 65000:1 originator 192.0.2.1 clusters 192.0.2.2 large 65000:1:2")
 	f.hears(1, 2)
 	f.at(3).learns("10.0.1.0/24 127.0.2.1@node-2")
 	f.at(2).eventually("the count of what is told", func() (string, bool) {
@@ -227,18 +242,39 @@ func TestAReflectorPassesOnWhatItsClientsTellUnchanged(t *testing.T) {
 
 func TestANodeThatDoesNotReflectPassesNothingOn(t *testing.T) {
 	f := newFabric(t, 3)
-	f.link(1, bgp.NoReflection, 2, bgp.NoReflection)
-	f.link(3, bgp.NoReflection, 2, bgp.NoReflection)
+	f.link(2, bgp.NoReflection, 1, bgp.NoReflection)
+	f.link(3, bgp.NoReflection, 1, bgp.NoReflection)
 	f.originate(1, pods1, &bgp.Attributes{})
 	f.originate(2, "10.0.2.0/24", &bgp.Attributes{})
 	f.apply(1, 2, 3)
 	f.up()
-	f.hears(2, 1, own(pods1, 1))
-	f.hears(3, 2, own("10.0.2.0/24", 2))
-	f.originate(1, pods1, nil)
+	f.hears(1, 2, own("10.0.2.0/24", 2))
+	f.hears(3, 1, own(pods1, 1))
+	f.originate(2, "10.0.2.0/24", nil)
+	f.apply(2)
+	f.hears(1, 2)
+	f.originate(1, pods1, nil) // told after all that
 	f.apply(1)
-	f.hears(2, 1)
-	f.hears(3, 2, own("10.0.2.0/24", 2))
+	f.hears(3, 1)
+	if left := f.traces(3, 1); len(left) > 0 {
+		t.Errorf("withdrawals of what was never told have left traces: %v", left)
+	}
+}
+
+// traces are the prefixes that a speaker remembers of a peer without a path to them.
+func (f *fabric) traces(n, from int) (left []string) {
+	f.t.Helper()
+	err := f.at(n).server.ListPath(f.t.Context(), &api.ListPathRequest{
+		TableType: api.TableType_ADJ_IN, Name: f.addr(from).String(), Family: apiFamily(bgp.IPv4Unicast),
+	}, func(d *api.Destination) {
+		if len(d.GetPaths()) == 0 {
+			left = append(left, d.GetPrefix())
+		}
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return left
 }
 
 // twoReflectors are clients 1 and 4 of the reflectors 2 and 3.
@@ -261,9 +297,9 @@ func twoReflectors(t *testing.T) *fabric {
 func (f *fabric) reflected() {
 	f.t.Helper()
 	for _, r := range []int{2, 3} {
-		f.hears(1, r, passedBy(own(pods4, 4), r))
-		f.hears(4, r, passedBy(own(pods1, 1), r))
-		f.hears(r, 5-r, passedBy(own(pods1, 1), 5-r), passedBy(own(pods4, 4), 5-r))
+		f.hears(1, r, passed(pods4, 4, r))
+		f.hears(4, r, passed(pods1, 1, r))
+		f.hears(r, 5-r, passed(pods1, 1, 5-r), passed(pods4, 4, 5-r))
 	}
 }
 
@@ -275,7 +311,7 @@ func TestTwoReflectorsWithdrawWhatTheirClientsWithdraw(t *testing.T) {
 		f.apply(1)
 		for _, r := range []int{2, 3} {
 			f.hears(4, r)
-			f.hears(r, 5-r, passedBy(own(pods4, 4), 5-r))
+			f.hears(r, 5-r, passed(pods4, 4, 5-r))
 		}
 		f.at(4).learns()
 		f.originate(1, pods1, &bgp.Attributes{})
@@ -306,22 +342,22 @@ func TestToBeginAndToCeaseReflectingResetsNothing(t *testing.T) {
 		f.part(3, 4, bgp.Client)
 		f.part(3, 2, bgp.NonClient)
 		f.apply(3)
-		f.hears(4, 3, passedBy(own(pods1, 1), 3), passedBy(two, 3))
-		f.hears(2, 3, passedBy(own(pods1, 1), 3), passedBy(own(pods4, 4), 3))
+		f.hears(4, 3, passed(pods1, 1, 3), passed("10.0.2.0/24", 2, 3))
+		f.hears(2, 3, passed(pods1, 1, 3), passed(pods4, 4, 3))
 		f.hears(4, 2, two)
 
 		t.Log("its client 4 becomes a non-client, which hears nothing of 2, and tells 2 nothing")
 		f.part(3, 4, bgp.NonClient)
 		f.apply(3)
-		f.hears(4, 3, passedBy(own(pods1, 1), 3))
-		f.hears(2, 3, passedBy(own(pods1, 1), 3))
-		f.hears(1, 3, passedBy(two, 3), passedBy(own(pods4, 4), 3))
+		f.hears(4, 3, passed(pods1, 1, 3))
+		f.hears(2, 3, passed(pods1, 1, 3))
+		f.hears(1, 3, passed("10.0.2.0/24", 2, 3), passed(pods4, 4, 3))
 
 		t.Log("and a client again")
 		f.part(3, 4, bgp.Client)
 		f.apply(3)
-		f.hears(4, 3, passedBy(own(pods1, 1), 3), passedBy(two, 3))
-		f.hears(2, 3, passedBy(own(pods1, 1), 3), passedBy(own(pods4, 4), 3))
+		f.hears(4, 3, passed(pods1, 1, 3), passed("10.0.2.0/24", 2, 3))
+		f.hears(2, 3, passed(pods1, 1, 3), passed(pods4, 4, 3))
 
 		t.Log("it reflects for nobody")
 		for _, m := range []int{1, 2, 4} {
@@ -342,14 +378,14 @@ func TestAnotherClusterIDResetsTheSessionAndNoOther(t *testing.T) {
 	f.link(3, bgp.Client, 2, bgp.NoReflection)
 	f.originate(1, pods1, &bgp.Attributes{})
 	f.apply(1, 2, 3)
-	f.hears(3, 2, passedBy(own(pods1, 1), 2))
+	f.hears(3, 2, passed(pods1, 1, 2))
 	stays, ends := f.at(2).session("node-1").Since, f.at(2).session("node-3").Since
 	peers := slices.Clone(f.want(2).Peers)
 	i := slices.IndexFunc(peers, func(p bgp.Peer) bool { return p.Name == "node-3" })
 	peers[i].ClusterID = netip.MustParseAddr("10.9.9.9")
 	f.want(2).Peers = peers
 	f.apply(2)
-	f.hears(3, 2, strings.Replace(passedBy(own(pods1, 1), 2), "192.0.2.2", "10.9.9.9", 1))
+	f.hears(3, 2, strings.Replace(passed(pods1, 1, 2), "192.0.2.2", "10.9.9.9", 1))
 	if now := f.at(2).session("node-3").Since; !now.After(ends) {
 		t.Error("the session that has another cluster ID was not reset")
 	}

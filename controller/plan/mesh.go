@@ -118,12 +118,9 @@ func (b *builder) planMeshSession(m mesh, node *snapshot.Node, other part, f bgp
 		ConnectRetry:    meshConnectRetry,
 		Families:        []bgp.Family{f},
 		GracefulRestart: true,
-		ClusterID:       b.plan.Accepted.RouterID,
+		ClusterID:       m.own.clusterID,
 		Reflection:      m.own.reflection(other),
 		Import:          b.pods,
-	}
-	if m.own.reflector {
-		peer.ClusterID = m.own.clusterID
 	}
 	if f == bgp.IPv4Unicast {
 		peer.NextHops.IPv4 = own

@@ -30,7 +30,9 @@ func resets(before, after bgp.Desired) []Reset {
 			continue // there is no session to reset, or its end is not the configuration's doing
 		}
 		because := slices.Concat(all, peerChanges(old, p), restartChanges(before.Config, after.Config, old, p))
-		because = note(because, old.ClusterID != p.ClusterID && before.Config.RouterID == after.Config.RouterID, "topology.clusterID")
+		if before.Config.RouterID == after.Config.RouterID { // which may be the cluster ID as well
+			because = slices.Concat(because, reflectionChanges(old, p))
+		}
 		if len(because) > 0 {
 			out = append(out, Reset{p.Name, because})
 		}
@@ -54,6 +56,13 @@ func restartChanges(a, b *bgp.Config, was, is bgp.Peer) []string {
 	out = note(out, offered != offers && a.Enabled != b.Enabled, "gracefulRestart.enabled")
 	out = note(out, offered && offers && a.RestartTime != b.RestartTime, "gracefulRestart.restartTimeSeconds")
 	return note(out, offered != offers && was.GracefulRestart != is.GracefulRestart, "gracefulRestart")
+}
+
+// reflectionChanges are the changes of what reflection needs of a session. That it is no longer
+// needed can wait for the end of the session.
+func reflectionChanges(a, b bgp.Peer) []string {
+	out := note(nil, !a.ClusterID.IsValid() && b.ClusterID.IsValid(), "topology.reflectors")
+	return note(out, a.ClusterID.IsValid() && b.ClusterID.IsValid() && a.ClusterID != b.ClusterID, "topology.clusterID")
 }
 
 // peerChanges are the changes that reset the session of one peer: what its OPEN message or

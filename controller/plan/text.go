@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -22,7 +21,7 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "kernel table %d metric %d max-paths %d\n", p.Kernel.Table, p.Kernel.Metric, p.Kernel.MaxPaths)
 	}
 	for _, peer := range p.Desired.Peers {
-		writePeer(&b, peer, p.Desired.Config.RouterID)
+		writePeer(&b, peer)
 	}
 	for _, prefix := range slices.SortedFunc(p.Desired.Advertisements.Keys(), comparePrefixes) {
 		audience, _ := p.Desired.Advertisements.Get(prefix)
@@ -58,8 +57,7 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
-// writePeer names the cluster ID of a peer where it is not the router ID.
-func writePeer(b *strings.Builder, p bgp.Peer, routerID netip.Addr) {
+func writePeer(b *strings.Builder, p bgp.Peer) {
 	fmt.Fprintf(b, "peer %s asn %d port %d", p.Name, p.ASN, p.Port)
 	if p.LocalAddress.IsValid() {
 		fmt.Fprintf(b, " from %s", p.LocalAddress)
@@ -83,7 +81,7 @@ func writePeer(b *strings.Builder, p bgp.Peer, routerID netip.Addr) {
 	if p.Reflection != bgp.NoReflection {
 		fmt.Fprintf(b, " %s", p.Reflection)
 	}
-	if p.ClusterID.IsValid() && p.ClusterID != routerID {
+	if p.ClusterID.IsValid() {
 		fmt.Fprintf(b, " cluster %s", p.ClusterID)
 	}
 	b.WriteByte('\n')

@@ -15,7 +15,7 @@ type part struct {
 	meshes     bool // has sessions with all that mesh
 	reflects   bool // has sessions with reflectors, or with all that do if it is one itself
 	reflector  bool
-	clusterID  netip.Addr // of a reflector
+	clusterID  netip.Addr // where topology.reflectors selects it, whatever the topology
 	listenPort uint16
 }
 
@@ -37,8 +37,8 @@ func (b *builder) partOf(node *snapshot.Node) part {
 	case v1alpha1.TopologyFullMeshAndReflectors:
 		p.meshes, p.reflects = true, true
 	}
-	if p.reflects && selects(s.Spec.Topology.Reflectors, node.Labels) {
-		p.reflector, p.clusterID = true, b.clusterIDOf(node, s)
+	if to := s.Spec.Topology.Reflectors; to != nil && selects(to, node.Labels) {
+		p.reflector, p.clusterID = p.reflects, b.clusterIDOf(node, s)
 	}
 	return p
 }
