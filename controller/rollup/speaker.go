@@ -78,7 +78,7 @@ func (r *roll) largeMesh(s *v1alpha1.BGPSpeaker, conditions []metav1.Condition) 
 	large, f := size > v1alpha1.LargeMeshNodes, fault{reason: v1alpha1.ReasonFewNodes}
 	if large {
 		f = fault{v1alpha1.ReasonManyNodes, fmt.Sprintf("more than %d nodes each have a session with every other one; "+
-			"route reflectors need fewer: set topology.reflectors and topology.type FullMeshAndReflectors, and when all sessions with the reflectors are up, RouteReflectors",
+			"route reflectors need fewer: set topology.reflectors, then topology.type FullMeshAndReflectors, and when all sessions with the reflectors are up and have brought the other nodes' prefixes, RouteReflectors",
 			v1alpha1.LargeMeshNodes)}
 	}
 	return r.conditions(conditions, condition(v1alpha1.ConditionLargeMesh, s.Generation, large, f))
