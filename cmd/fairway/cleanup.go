@@ -77,36 +77,27 @@ func list(ctx context.Context, fib *netlink.FIB, out io.Writer) error {
 	return nil
 }
 
-// maxPasses bounds how often removeAll looks again: of several IPv4 routes at one key only
-// the first shows itself.
-const maxPasses = 10
-
-// removeAll deletes until nothing of ours is left, and returns what it deleted. It goes on
-// past what cannot be deleted.
+// removeAll deletes what is ours and returns what it deleted. It goes on past what cannot
+// be deleted.
 func removeAll(ctx context.Context, fib *netlink.FIB) (removed []routes.Route, err error) {
-	for range maxPasses {
-		present, err := fib.Dump(ctx)
-		if err != nil || len(present) == 0 {
-			return removed, err
-		}
-		ops := make([]routes.Op, len(present))
-		for i, r := range present {
-			ops[i] = routes.Op{Verb: routes.Delete, Route: r, Was: r}
-		}
-		var failed []error
-		for i, err := range fib.Apply(ctx, ops) {
-			switch {
-			case err == nil:
-				removed = append(removed, present[i])
-			case !errors.Is(err, routes.ErrVanished):
-				failed = append(failed, fmt.Errorf("deleting %s: %w", present[i], err))
-			}
-		}
-		if len(failed) > 0 {
-			return removed, errors.Join(failed...)
+	present, err := fib.Dump(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ops := make([]routes.Op, len(present))
+	for i, r := range present {
+		ops[i] = routes.Op{Verb: routes.Delete, Route: r, Was: r}
+	}
+	var failed []error
+	for i, err := range fib.Apply(ctx, ops) {
+		switch {
+		case err == nil:
+			removed = append(removed, present[i])
+		case !errors.Is(err, routes.ErrVanished):
+			failed = append(failed, fmt.Errorf("deleting %s: %w", present[i], err))
 		}
 	}
-	return removed, errStillRuns
+	return removed, errors.Join(failed...)
 }
 
 var errStillRuns = errors.New("routes come back as soon as they are removed, most likely from an agent that still runs: stop it first")
