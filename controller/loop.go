@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -77,6 +78,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer retry.Stop()
 	news := time.NewTimer(time.Hour) // a report that is due for changes in the kernel
 	defer news.Stop()
+	l.readHost()
 	for {
 		replan := false
 		select {
@@ -85,8 +87,9 @@ func (l *Loop) Run(ctx context.Context) error {
 		case <-l.Source.Changed():
 			replan = true
 		case <-l.Host.Changed():
-			replan = true
+			replan = l.readHost()
 		case <-retry.C:
+			l.readHost()
 			replan = true
 		case <-l.Speaker.SessionEvents():
 		case <-l.Forwarder.Changed():
@@ -96,6 +99,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			}
 		case <-news.C:
 		case <-tick.C:
+			replan = l.readHost() // not every fact of it comes with news
 			tick.Reset(l.period())
 		}
 		if replan || l.plan == nil {
@@ -117,14 +121,14 @@ func (l *Loop) period() time.Duration {
 	return settlePeriod
 }
 
-// replan reads everything again, makes a plan of it and applies it.
+// replan makes a plan of the newest configuration and the last known facts of the host, and
+// applies it.
 func (l *Loop) replan(ctx context.Context) error {
 	began := l.Now()
 	l.snap, l.source = l.Source.Snapshot()
 	if l.snap == nil {
 		return nil
 	}
-	l.readHost()
 	if l.plan == nil && l.snap.Nodes[l.Node] == nil {
 		return l.noSuchNode()
 	}
@@ -148,18 +152,23 @@ func (l *Loop) replan(ctx context.Context) error {
 	return nil
 }
 
-// readHost refreshes the facts of the host; what cannot be read keeps its last value.
-func (l *Loop) readHost() {
+// readHost refreshes the facts of the host, and reports whether they are others than before;
+// what cannot be read keeps its last value. It waits for whoever is changing the kernel's
+// network, which no plan of something else should.
+func (l *Loop) readHost() (changed bool) {
 	local, err := l.Host.Local()
 	if err != nil {
+		changed = l.hostErr == nil
 		if l.hostErr == nil {
 			l.Log.Error("host facts cannot be read, the last known ones are kept", "error", err)
 		}
 		l.hostErr = err
-		return
+		return changed
 	}
 	local.NodeName = l.Node
+	changed = l.hostErr != nil || !reflect.DeepEqual(local, l.local)
 	l.local, l.hostErr = local, nil
+	return changed
 }
 
 func (l *Loop) noSuchNode() error {

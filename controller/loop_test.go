@@ -32,6 +32,8 @@ type world struct {
 	sourceError string
 	changed     chan struct{}
 	hostError   error
+	hostAddr    string // our address in the network of the peer
+	hostReads   int
 
 	desired  bgp.Desired
 	applies  int
@@ -74,15 +76,16 @@ func newWorld() *world {
 			Speakers: map[string]*v1alpha1.BGPSpeaker{"default": speaker},
 			Peers:    map[string]*v1alpha1.BGPPeer{"tor": peer},
 		},
-		changed: make(chan struct{}, 1),
-		session: bgp.Session{Peer: "tor/192.0.2.1", State: bgp.Active, GracefulRestart: true},
-		events:  make(chan struct{}, 1),
-		rib:     map[netip.Prefix]bgp.RIBChange{},
-		queue:   bgp.NewRIBQueue(),
-		kernel:  map[routes.Key]routes.Route{},
-		worse:   map[netip.Prefix][][]bgp.Path{},
-		others:  map[netip.Addr]routes.Route{},
-		moved:   make(chan struct{}, 1),
+		changed:  make(chan struct{}, 1),
+		hostAddr: "192.0.2.11",
+		session:  bgp.Session{Peer: "tor/192.0.2.1", State: bgp.Active, GracefulRestart: true},
+		events:   make(chan struct{}, 1),
+		rib:      map[netip.Prefix]bgp.RIBChange{},
+		queue:    bgp.NewRIBQueue(),
+		kernel:   map[routes.Key]routes.Route{},
+		worse:    map[netip.Prefix][][]bgp.Path{},
+		others:   map[netip.Addr]routes.Route{},
+		moved:    make(chan struct{}, 1),
 	}
 }
 
@@ -204,7 +207,8 @@ func (h host) Changed() <-chan struct{} { return h.changed }
 func (h host) Local() (plan.Local, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return plan.Local{Networks: []plan.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Addr: netip.MustParseAddr("192.0.2.11"), Link: 2}}}, h.hostError
+	h.hostReads++
+	return plan.Local{Networks: []plan.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Addr: netip.MustParseAddr(h.hostAddr), Link: 2}}}, h.hostError
 }
 
 // learn has the peer announce prefixes, withdraw has it take them back.
@@ -592,6 +596,34 @@ func TestHostFactsThatCannotBeReadKeepTheLast(t *testing.T) {
 		}
 		if !strings.Contains(w.last.Speaker.Error, "no") {
 			t.Errorf("the report does not tell: %+v", w.last.Speaker)
+		}
+	})
+}
+
+func TestNoPlanWaitsForTheHostAndNoChangeOfItIsMissed(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		w.setSession(bgp.Established, true)
+		pass(time.Minute)
+		reads, applies := w.hostReads, w.applies
+		for range 5 {
+			w.change(func(*snapshot.Snapshot) {})
+			pass(time.Millisecond)
+		}
+		if w.hostReads > reads+1 || w.applies != applies+5 {
+			t.Errorf("for %d plans the host was read %d times", w.applies-applies, w.hostReads-reads)
+		}
+		w.mu.Lock()
+		w.hostAddr = "192.0.2.12" // and nobody says so
+		w.mu.Unlock()
+		pass(countPeriod)
+		if got := w.desired.Peers[0].NextHops.IPv4.String(); got != "192.0.2.12" {
+			t.Errorf("the next hop is %s", got)
+		}
+		applies = w.applies
+		pass(time.Minute)
+		if w.applies != applies {
+			t.Errorf("%d plans were made of nothing new", w.applies-applies)
 		}
 	})
 }
