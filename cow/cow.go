@@ -74,7 +74,7 @@ func (m Map[K, V]) All() iter.Seq2[K, V] {
 		if m.table == nil {
 			return
 		}
-		for _, p := range m.table.parts {
+		for _, p := range &m.table.parts {
 			if p == nil {
 				continue
 			}

@@ -212,7 +212,7 @@ func (m *message) read(buffer []byte, size int64) ([]byte, error) {
 
 // early tells that a list has ended too early.
 func early(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errListCut
 	}
 	return err
