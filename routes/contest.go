@@ -47,18 +47,18 @@ const (
 
 // noticeUndone compares what was held with what is held now, and remembers where a route
 // that was as it is wanted no longer is.
-func (t *Table) noticeUndone(before map[Key]Route) {
+func (t *Table) noticeUndone(before book) {
 	now := t.now()
 	for key, had := range before {
 		want, wanted := t.wanted[key]
-		if !wanted || !sameNormalized(had, want) {
+		if !wanted || !sameWay(had, want) {
 			continue
 		}
 		have, held := t.held[key]
 		switch {
 		case !held:
 			t.undone(key, byDeleting, now)
-		case !sameNormalized(have, want):
+		case !sameWay(have, want):
 			t.undone(key, byChanging, now)
 		}
 	}

@@ -1,10 +1,5 @@
 package routes
 
-import (
-	"maps"
-	"slices"
-)
-
 // Verb is what an Op does to the kernel.
 type Verb uint8
 
@@ -32,8 +27,7 @@ func (v Verb) String() string {
 // Op is one step of the way from what the kernel holds to what is wanted.
 type Op struct {
 	Verb  Verb
-	Route Route // what to put; for Delete, what to remove
-	Was   Route // what Replace and Delete were last seen as
+	Route Route // what to put; for Delete, what to remove, as it was last seen
 }
 
 // Desired is the whole wanted state.
@@ -49,7 +43,8 @@ type Desired struct {
 // the adds and replaces, then the deletes, each sorted by key. Deletes appear only when
 // want is complete. It is for showing what would be done; [Table] does it.
 func Diff(want Desired, have []Route) []Op {
-	wanted, held := byKey(want.Routes), dumped(have)
+	var w ways
+	wanted, held := w.byKey(want.Routes), w.dumped(have)
 	puts, deletes := diff(union(wanted, held), wanted, held, func(Key) bool { return want.Complete })
 	return append(puts, deletes...)
 }
@@ -57,55 +52,19 @@ func Diff(want Desired, have []Route) []Op {
 // diff compares the two maps of normalized routes at the given sorted keys. It returns what
 // has to be put and what has to be deleted apart, for all of the first goes before any of
 // the second. mayDelete says of an unwanted key whether it may go yet.
-func diff(keys []Key, wanted, held map[Key]Route, mayDelete func(Key) bool) (puts, deletes []Op) {
+func diff(keys []Key, wanted, held book, mayDelete func(Key) bool) (puts, deletes []Op) {
+	puts = make([]Op, 0, len(keys))
 	for _, key := range keys {
-		want, isWanted := wanted[key]
-		have, isHeld := held[key]
+		want, isWanted := wanted.route(key)
+		have, isHeld := held.route(key)
 		switch {
 		case isWanted && !isHeld:
 			puts = append(puts, Op{Verb: Add, Route: want})
-		case isWanted && !sameNormalized(want, have):
-			puts = append(puts, Op{Verb: Replace, Route: want, Was: have})
+		case isWanted && !sameWay(wanted[key], held[key]):
+			puts = append(puts, Op{Verb: Replace, Route: want})
 		case !isWanted && isHeld && mayDelete(key):
-			deletes = append(deletes, Op{Verb: Delete, Route: have, Was: have})
+			deletes = append(deletes, Op{Verb: Delete, Route: have})
 		}
 	}
 	return puts, deletes
-}
-
-// byKey normalizes a wanted list: the last of several counts.
-func byKey(list []Route) map[Key]Route {
-	out := make(map[Key]Route, len(list))
-	for _, route := range list {
-		route = route.Normalize()
-		out[route.Key] = route
-	}
-	return out
-}
-
-// dumped normalizes a list read from the kernel: of several routes of ours at one key, as
-// only an IPv4 append by hand can make them, the first is the one the kernel uses and would
-// replace. The others show themselves once the first is deleted.
-func dumped(list []Route) map[Key]Route {
-	out := make(map[Key]Route, len(list))
-	for _, route := range list {
-		route = route.Normalize()
-		if _, taken := out[route.Key]; !taken {
-			out[route.Key] = route
-		}
-	}
-	return out
-}
-
-// union returns the keys of both maps, sorted.
-func union(a, b map[Key]Route) []Key {
-	keys := make([]Key, 0, max(len(a), len(b)))
-	keys = slices.AppendSeq(keys, maps.Keys(a))
-	for key := range b {
-		if _, both := a[key]; !both {
-			keys = append(keys, key)
-		}
-	}
-	slices.SortFunc(keys, Key.Compare)
-	return keys
 }

@@ -23,19 +23,22 @@ func (k Key) Normalize() Key {
 
 // Compare orders keys by prefix, then metric, then table.
 func (k Key) Compare(other Key) int {
-	return cmp.Or(
-		k.Prefix.Compare(other.Prefix),
-		cmp.Compare(k.Metric, other.Metric),
-		cmp.Compare(k.Table, other.Table),
-	)
+	if c := k.Prefix.Compare(other.Prefix); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(k.Metric, other.Metric), cmp.Compare(k.Table, other.Table))
 }
 
 // Normalize returns the route in the one form in which routes are compared: the key
 // normalized; next hops sorted and without duplicates (the kernel keeps a set), gateways
 // without zone and never IPv4-mapped, weights counted from 1, and 1 where there is nothing
-// to weigh. Only unicast routes have next hops. The result shares no memory with r.
+// to weigh. Only unicast routes have next hops. The result shares memory with r only where r
+// is so already.
 func (r Route) Normalize() Route {
 	r.Key = r.Key.Normalize()
+	if r.Kind == Unicast && len(r.NextHops) == 1 && r.NextHops[0].isNormal() {
+		return r
+	}
 	if r.Kind != Unicast || len(r.NextHops) == 0 {
 		r.NextHops = nil // in IPv6 the kernel shows an unreachable route on lo
 		return r
@@ -48,13 +51,18 @@ func (r Route) Normalize() Route {
 	}
 	if len(hops) > 1 {
 		slices.SortFunc(hops, compareHops)
-		hops = slices.CompactFunc(hops, sameWay)
+		hops = slices.CompactFunc(hops, sameHop)
 	}
 	if len(hops) == 1 {
 		hops[0].Weight = 1
 	}
 	r.NextHops = hops
 	return r
+}
+
+// isNormal reports whether a single next hop is in the form that Normalize gives it.
+func (n NextHop) isNormal() bool {
+	return n.Weight == 1 && !n.Gateway.Is4In6() && n.Gateway.Zone() == ""
 }
 
 // compareHops orders by gateway, then link, the heaviest of duplicates first.
@@ -66,7 +74,7 @@ func compareHops(a, b NextHop) int {
 	)
 }
 
-func sameWay(a, b NextHop) bool {
+func sameHop(a, b NextHop) bool {
 	return a.Gateway == b.Gateway && a.Link == b.Link
 }
 

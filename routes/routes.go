@@ -13,8 +13,8 @@ import (
 
 // Key is what the kernel tells routes apart by, as far as Fairway sets it (TOS is always 0).
 type Key struct {
-	Table  uint32 // 254: main
 	Prefix netip.Prefix
+	Table  uint32 // 254: main
 	Metric uint32 // never 0: in IPv6 the kernel would make it 1024
 }
 

@@ -34,11 +34,12 @@ type Table struct {
 	now func() time.Time
 
 	mu       sync.Mutex
-	wanted   map[Key]Route
+	ways     ways // of wanted and held
+	wanted   book
 	complete bool // of the last Desired
 
-	looked bool          // held is what the kernel said, not merely empty
-	held   map[Key]Route // ours in the kernel, as last seen or put there
+	looked bool // held is what the kernel said, not merely empty
+	held   book // ours in the kernel, as last seen or put there
 
 	// withdrawn are held keys whose route was wanted in this process and then withdrawn one
 	// by one: that is news from a peer, not a gap in our picture, so they go at once.
@@ -59,8 +60,8 @@ func NewTable(fib FIB, now func() time.Time) *Table {
 		fib:       fib,
 		now:       now,
 		contests:  map[Key]*contest{},
-		wanted:    map[Key]Route{},
-		held:      map[Key]Route{},
+		wanted:    book{},
+		held:      book{},
 		withdrawn: map[Key]struct{}{},
 		dropped:   map[Key]struct{}{},
 		failed:    map[Key]Failure{},
@@ -168,11 +169,12 @@ func (t *Table) accept(changed []Change) []Key {
 }
 
 // want takes a wish; previous are those that it follows on.
-func (t *Table) want(route Route, previous map[Key]Route) {
-	if c := t.contests[route.Key]; c != nil && !sameNormalized(route, previous[route.Key]) {
+func (t *Table) want(route Route, previous book) {
+	way := t.ways.of(route)
+	if c := t.contests[route.Key]; c != nil && !sameWay(way, previous[route.Key]) {
 		c.until = time.Time{} // news is tried at once
 	}
-	t.wanted[route.Key] = route
+	t.wanted[route.Key] = way
 	delete(t.withdrawn, route.Key)
 	delete(t.dropped, route.Key)
 }
@@ -190,7 +192,7 @@ func (t *Table) withdraw(key Key) {
 // adopt makes want the wanted map.
 func (t *Table) adopt(want Desired) {
 	previous := t.wanted
-	t.wanted = make(map[Key]Route, len(want.Routes))
+	t.wanted = make(book, len(want.Routes))
 	for _, route := range want.Routes {
 		t.want(route.Normalize(), previous)
 	}
@@ -209,7 +211,7 @@ func (t *Table) look(ctx context.Context) error {
 		return fmt.Errorf("reading the kernel's routes: %w", err)
 	}
 	before := t.held
-	t.held, t.looked = dumped(list), true
+	t.held, t.looked = t.ways.dumped(list), true
 	t.noticeUndone(before)
 	for key := range t.dropped {
 		if _, held := t.held[key]; !held {
@@ -256,6 +258,9 @@ func (t *Table) checked(puts []Op) []Op {
 	})
 }
 
+// errNoAnswer is for a FIB that answers too little: that must not count as success.
+var errNoAnswer = errors.New("no answer came")
+
 // run applies the ops and records the results. Where correct knows a better op for a
 // failure, run records nothing and returns that op instead.
 func (t *Table) run(ctx context.Context, ops []Op, correct func(Op, error) (Op, bool)) (again []Op) {
@@ -264,7 +269,7 @@ func (t *Table) run(ctx context.Context, ops []Op, correct func(Op, error) (Op, 
 	}
 	results := t.fib.Apply(ctx, ops)
 	for i, op := range ops {
-		err := errors.New("no answer came") // a FIB that answers too little must not count as success
+		err := errNoAnswer
 		if i < len(results) {
 			err = results[i]
 		}
@@ -286,7 +291,7 @@ func corrected(op Op, err error) (Op, bool) {
 		return Op{Verb: Add, Route: op.Route}, true
 	}
 	if taken, ok := errors.AsType[*TakenError](err); ok && op.Verb == Add && taken.Ours {
-		return Op{Verb: Replace, Route: op.Route, Was: Route{Key: op.Route.Key, Kind: Other}}, true
+		return Op{Verb: Replace, Route: op.Route}, true
 	}
 	return Op{}, false
 }
@@ -304,7 +309,7 @@ func (t *Table) record(op Op, err error) {
 		delete(t.withdrawn, key)
 		delete(t.dropped, key)
 	case err == nil:
-		t.held[key] = op.Route
+		t.held[key] = t.ways.of(op.Route)
 	default:
 		if op.Verb == Add || errors.Is(err, ErrVanished) {
 			delete(t.held, key) // an Add that fails after a Replace found nothing

@@ -37,7 +37,9 @@ func must(t *testing.T, err error) {
 
 func kernelWith(t *testing.T, lines string) *kernel {
 	k := newKernel()
-	k.ours = byKey(parseAll(t, lines))
+	for _, r := range parseAll(t, lines) {
+		k.ours[r.Key.Normalize()] = r.Normalize()
+	}
 	return k
 }
 

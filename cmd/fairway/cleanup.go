@@ -86,7 +86,7 @@ func removeAll(ctx context.Context, fib *netlink.FIB) (removed []routes.Route, e
 	}
 	ops := make([]routes.Op, len(present))
 	for i, r := range present {
-		ops[i] = routes.Op{Verb: routes.Delete, Route: r, Was: r}
+		ops[i] = routes.Op{Verb: routes.Delete, Route: r}
 	}
 	var failed []error
 	for i, err := range fib.Apply(ctx, ops) {

@@ -126,7 +126,7 @@ func apply(t *testing.T, fib *FIB, ops ...routes.Op) {
 }
 
 func add(r routes.Route) routes.Op     { return routes.Op{Verb: routes.Add, Route: r} }
-func del(r routes.Route) routes.Op     { return routes.Op{Verb: routes.Delete, Route: r, Was: r} }
+func del(r routes.Route) routes.Op     { return routes.Op{Verb: routes.Delete, Route: r} }
 func replace(r routes.Route) routes.Op { return routes.Op{Verb: routes.Replace, Route: r} }
 
 func text(list []routes.Route) string {
