@@ -1,7 +1,6 @@
 package gobgp
 
 import (
-	"fmt"
 	"net/netip"
 
 	api "github.com/osrg/gobgp/v3/api"
@@ -50,52 +49,6 @@ func localPath(prefix netip.Prefix, class int) (*api.Path, error) {
 	return path, nil
 }
 
-// prefixOf returns the prefix of a path; false if it is of a family that is not spoken.
-func prefixOf(p *api.Path) (netip.Prefix, bool, error) {
-	if familyOf(p.GetFamily()) == 0 || p.GetNlri() == nil {
-		return netip.Prefix{}, false, nil
-	}
-	var nlri api.IPAddressPrefix
-	if err := p.GetNlri().UnmarshalTo(&nlri); err != nil {
-		return netip.Prefix{}, false, err
-	}
-	addr, err := netip.ParseAddr(nlri.GetPrefix())
-	if err != nil {
-		return netip.Prefix{}, false, err
-	}
-	prefix, err := addr.Prefix(int(nlri.GetPrefixLen()))
-	return prefix, err == nil, err
-}
-
-// learnedPath converts a path that a peer told us; false for one of our own, for a withdrawn
-// one and for one that is long stale.
-func (v *view) learnedPath(p *api.Path) (bgp.Path, bool, error) {
-	source := parseAddr(p.GetNeighborIp())
-	if !source.IsValid() || p.GetIsWithdraw() {
-		return bgp.Path{}, false, nil
-	}
-	from := v.peers[source]
-	path := bgp.Path{
-		Peer:     from.Name,
-		PeerAddr: source,
-		IBGP:     p.GetSourceAsn() == v.asn,
-		Stale:    p.GetStale(),
-	}
-	if from.Address.IsValid() {
-		path.PeerAddr = from.Address // with its zone
-	}
-	for _, attr := range p.GetPattrs() {
-		usable, err := readAttribute(&path, attr)
-		if err != nil || !usable {
-			return bgp.Path{}, false, err
-		}
-	}
-	if path.NextHop.Is6() && path.NextHop.IsLinkLocalUnicast() {
-		path.NextHop = path.NextHop.WithZone(path.PeerAddr.Zone())
-	}
-	return path, true, nil
-}
-
 // readAttribute takes over what an attribute says; false if the path is to be left out.
 func readAttribute(path *bgp.Path, attr *anypb.Any) (bool, error) {
 	switch attr.MessageName() {
@@ -105,12 +58,6 @@ func readAttribute(path *bgp.Path, attr *anypb.Any) (bool, error) {
 			return false, err
 		}
 		path.NextHop = parseAddr(a.GetNextHop())
-	case "apipb.MpReachNLRIAttribute":
-		var a api.MpReachNLRIAttribute
-		if err := attr.UnmarshalTo(&a); err != nil {
-			return false, err
-		}
-		path.NextHop = chooseNextHop(a.GetNextHops())
 	case "apipb.AsPathAttribute":
 		var a api.AsPathAttribute
 		if err := attr.UnmarshalTo(&a); err != nil {
@@ -172,34 +119,4 @@ func chooseNextHop(hops []string) netip.Addr {
 		}
 	}
 	return chosen
-}
-
-// changes groups paths by prefix: all that an event or a listing says about each. Prefixes
-// are kept though only paths of our own, or withdrawn ones, are left.
-func (v *view) changes(paths []*api.Path) ([]bgp.RIBChange, error) {
-	var list []bgp.RIBChange
-	index := make(map[netip.Prefix]int, len(paths))
-	for _, p := range paths {
-		prefix, ok, err := prefixOf(p)
-		if err != nil {
-			return nil, fmt.Errorf("reading a prefix of %s: %w", p.GetNeighborIp(), err)
-		}
-		if !ok {
-			continue
-		}
-		i, known := index[prefix]
-		if !known {
-			i = len(list)
-			index[prefix] = i
-			list = append(list, bgp.RIBChange{Prefix: prefix})
-		}
-		path, ok, err := v.learnedPath(p)
-		if err != nil {
-			return nil, fmt.Errorf("reading a path to %s of %s: %w", prefix, p.GetNeighborIp(), err)
-		}
-		if ok {
-			list[i].Paths = append(list[i].Paths, path)
-		}
-	}
-	return list, nil
 }

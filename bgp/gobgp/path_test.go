@@ -2,8 +2,10 @@ package gobgp
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
 	"google.golang.org/protobuf/proto"
@@ -12,11 +14,11 @@ import (
 	"github.com/fairway-bgp/fairway/bgp"
 )
 
-func testView() *view {
-	return &view{asn: ourASN, peers: map[netip.Addr]bgp.Peer{
+func testReader() *reader {
+	return &reader{view: &view{asn: ourASN, peers: map[netip.Addr]bgp.Peer{
 		addr("fe80::1"):   {Name: "unnumbered", Address: addr("fe80::1%eth7")},
 		addr("192.0.2.1"): {Name: "tor", Address: addr("192.0.2.1")},
-	}}
+	}}}
 }
 
 func apiPath(t *testing.T, prefix, from string, attrs ...proto.Message) *api.Path {
@@ -53,7 +55,7 @@ func TestANextHopIsReadAsItIsMeant(t *testing.T) {
 		{"of a peer that is no longer configured", "192.0.2.77", reach("2001:db8::9"), "2001:db8::9 of "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p, ok, err := testView().learnedPath(apiPath(t, "10.1.0.0/24", test.from, test.attr))
+			p, ok, err := testReader().learnedPath(apiPath(t, "10.1.0.0/24", test.from, test.attr))
 			if err != nil || !ok {
 				t.Fatalf("%t, %v", ok, err)
 			}
@@ -75,7 +77,7 @@ func TestTheAttributesOfAPathAreReadWhole(t *testing.T) {
 		&api.LocalPrefAttribute{LocalPref: 150}, &api.MultiExitDiscAttribute{Med: 7},
 		&api.CommunitiesAttribute{Communities: []uint32{65000<<16 | 1}})
 	p.Stale, p.SourceAsn = true, ourASN
-	got, ok, err := testView().learnedPath(p)
+	got, ok, err := testReader().learnedPath(p)
 	want := "{Peer:tor PeerAddr:192.0.2.1 NextHop:192.0.2.9 ASPath:[65001 65002 65003 65004 65005] ASPathLength:3 Origin:2 LocalPref:150 MED:7 IBGP:true Stale:true}"
 	if err != nil || !ok || fmt.Sprintf("%+v", got) != want {
 		t.Errorf("got %+v, %t, %v, want %s", got, ok, err, want)
@@ -88,7 +90,7 @@ func TestPathsOfOneEventAreGroupedByPrefixAndUnusableOnesLeftOut(t *testing.T) {
 	withdrawn.IsWithdraw = true
 	other := apiPath(t, "10.4.0.0/24", "192.0.2.1", hop)
 	other.Family = &api.Family{Afi: api.Family_AFI_L2VPN, Safi: api.Family_SAFI_EVPN}
-	changes, err := testView().changes([]*api.Path{
+	changes, err := testReader().changes([]*api.Path{
 		apiPath(t, "10.1.0.0/24", "192.0.2.1", hop),
 		apiPath(t, "10.2.0.0/24", "<nil>", hop), // ours
 		apiPath(t, "10.1.0.0/24", "fe80::1", hop),
@@ -110,7 +112,50 @@ func TestPathsOfOneEventAreGroupedByPrefixAndUnusableOnesLeftOut(t *testing.T) {
 func TestAPathThatCannotBeReadIsAnErrorNotAnAbsence(t *testing.T) {
 	p := apiPath(t, "10.1.0.0/24", "192.0.2.1")
 	p.Nlri.Value = []byte{0xff}
-	if _, err := testView().changes([]*api.Path{p}); err == nil {
+	if _, err := testReader().changes([]*api.Path{p}); err == nil {
 		t.Error("no error")
+	}
+}
+
+// A reader that remembers and one that does not have to read any sequence of paths alike.
+func TestWhatIsRememberedOfAPathNeverShowsInAnother(t *testing.T) {
+	attrs := []proto.Message{
+		&api.NextHopAttribute{NextHop: "192.0.2.9"}, &api.NextHopAttribute{NextHop: "192.0.2.8"},
+		reach("2001:db8::9"), reach("2001:db8::8", "fe80::8"), reach("fe80::7"),
+		&api.AsPathAttribute{Segments: []*api.AsSegment{{Type: api.AsSegment_AS_SEQUENCE, Numbers: []uint32{65001}}}},
+		&api.LocalPrefAttribute{LocalPref: 150}, &api.MultiExitDiscAttribute{Med: 7},
+		&api.CommunitiesAttribute{Communities: []uint32{llgrStale}},
+	}
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	remembers := testReader()
+	for range 5000 {
+		var some []proto.Message
+		for _, attr := range attrs {
+			if random.IntN(len(attrs)) == 0 {
+				some = append(some, attr)
+			}
+		}
+		p := apiPath(t, "10.1.0.0/24", []string{"192.0.2.1", "fe80::1", "<nil>"}[random.IntN(3)], some...)
+		got, gotOK, err := remembers.learnedPath(p)
+		want, wantOK, wantErr := testReader().learnedPath(p)
+		if err != nil || wantErr != nil || gotOK != wantOK || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+			t.Fatalf("seed %d: %v: got %+v, %t, %v; want %+v, %t, %v", seed, p, got, gotOK, err, want, wantOK, wantErr)
+		}
+	}
+}
+
+func BenchmarkReadingAFeed(b *testing.B) {
+	p, err := localPath(netip.MustParsePrefix("10.1.0.0/24"), 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p.NeighborIp, p.SourceAsn = "192.0.2.1", 65001
+	r := testReader()
+	b.ReportAllocs()
+	for b.Loop() {
+		if changes, err := r.changes([]*api.Path{p}); err != nil || len(changes[0].Paths) != 1 {
+			b.Fatal(changes, err)
+		}
 	}
 }

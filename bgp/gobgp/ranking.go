@@ -45,12 +45,12 @@ func (s *Speaker) Rankings(ctx context.Context, prefixes []netip.Prefix) ([]bgp.
 }
 
 func (s *Speaker) rankings(ctx context.Context, family bgp.Family, prefixes []*api.TableLookupPrefix) ([]bgp.Ranking, error) {
-	v := s.view.Load()
+	in := &reader{view: s.view.Load()}
 	var out []bgp.Ranking
 	var failed error
 	request := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: apiFamily(family), Prefixes: prefixes}
 	err := s.server.ListPath(ctx, request, func(d *api.Destination) {
-		r, err := v.ranking(d)
+		r, err := in.ranking(d)
 		if err != nil && failed == nil {
 			failed = fmt.Errorf("reading the paths to %s: %w", d.GetPrefix(), err)
 		}
@@ -68,7 +68,7 @@ func (s *Speaker) rankings(ctx context.Context, family bgp.Family, prefixes []*a
 }
 
 // ranking groups the paths of a destination, which GoBGP keeps in the order of its decision.
-func (v *view) ranking(d *api.Destination) (bgp.Ranking, error) {
+func (in *reader) ranking(d *api.Destination) (bgp.Ranking, error) {
 	var r bgp.Ranking
 	var last worth
 	for i, p := range d.GetPaths() {
@@ -79,7 +79,7 @@ func (v *view) ranking(d *api.Destination) (bgp.Ranking, error) {
 		if i == 0 && !parseAddr(p.GetNeighborIp()).IsValid() || !ok {
 			return bgp.Ranking{}, nil // our own, which beats all others
 		}
-		path, ok, err := v.learnedPath(p)
+		path, ok, err := in.learnedPath(p)
 		if err != nil {
 			return r, err
 		}

@@ -44,7 +44,7 @@ func (s *Speaker) RIB(ctx context.Context) ([]bgp.RIBChange, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("listing the RIB: %w", ctx.Err())
 	case paths := <-snapshot:
-		changes, err := s.view.Load().changes(paths)
+		changes, err := (&reader{view: s.view.Load()}).changes(paths)
 		if err != nil {
 			return nil, fmt.Errorf("listing the RIB: %w", err)
 		}

@@ -60,6 +60,7 @@ type Speaker struct {
 	last    *lastApplied // nil after a failure
 
 	view     atomic.Pointer[view]
+	reader   reader // of the watch alone
 	sessions *sessionLog
 	accepted acceptedCount
 }

@@ -38,7 +38,8 @@ func (s *Speaker) handle(event *api.WatchEventResponse) {
 		return
 	}
 	s.accepted.changed()
-	changes, err := s.view.Load().changes(paths)
+	s.reader.view = s.view.Load()
+	changes, err := s.reader.changes(paths)
 	if err != nil {
 		s.opts.Log.Error("a path from the speaker cannot be read", "error", err)
 		return
