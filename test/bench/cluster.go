@@ -23,6 +23,7 @@ import (
 )
 
 const (
+	minNodes = 3 // the agent's and two reflectors
 	// The numbers that the addresses below have room for.
 	maxNodes, maxServices = 32767, 50000
 	// writers create objects at the same time. More than these do not make the server faster.

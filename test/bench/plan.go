@@ -25,10 +25,8 @@ type planOptions struct {
 // server counts the addresses in use anew for each address that it gives away.
 const manyServices = 2000
 
-// planResult is what a run of the bench plan has found.
-//
-// The aim speaks of route reflectors; as long as the agent does not form that topology, it is
-// measured with None, which plans as many sessions on this node: those to its two routers.
+// planResult is what a run of the bench plan has found. The agent is a client of two route
+// reflectors.
 type planResult struct {
 	Bench    string `json:"bench"`
 	Topology string `json:"topology"`
@@ -82,8 +80,8 @@ func plan(ctx context.Context, args []string, out io.Writer) (result, error) {
 
 func (o planOptions) check() error {
 	switch {
-	case o.nodes < 1 || o.nodes > maxNodes:
-		return fmt.Errorf("--nodes: %d; from 1 to %d can be", o.nodes, maxNodes)
+	case o.nodes < minNodes || o.nodes > maxNodes:
+		return fmt.Errorf("--nodes: %d; from %d to %d can be", o.nodes, minNodes, maxNodes)
 	case o.services < 1 || o.services > maxServices:
 		return fmt.Errorf("--services: %d; from 1 to %d can be", o.services, maxServices)
 	case o.samples < 1 || o.starts < 1:
@@ -150,7 +148,7 @@ func (s *site) furnishCluster(ctx context.Context, o planOptions, there bool) er
 }
 
 func (s *site) measurePlan(ctx context.Context, o planOptions, there bool) (*planResult, error) {
-	r := &planResult{Bench: "plan", Topology: "None", Nodes: o.nodes, Services: o.services, EndpointSlices: o.services}
+	r := &planResult{Bench: "plan", Topology: "RouteReflectors", Nodes: o.nodes, Services: o.services, EndpointSlices: o.services}
 	if err := s.furnishCluster(ctx, o, there); err != nil {
 		return nil, err
 	}
@@ -172,6 +170,9 @@ func (s *site) measurePlan(ctx context.Context, o planOptions, there bool) (*pla
 	}
 	s.said.say("memory: %.0f MB, at the most %.0f MB (aim: under 150 MB)", r.RSS, r.RSSPeak)
 	if err := s.routersHave(ctx, want); err != nil {
+		r.doubt("%v", err)
+	}
+	if err := s.eventually(ctx, func() error { return s.reflectorsHave(ctx) }); err != nil {
 		r.doubt("%v", err)
 	}
 	return r, nil

@@ -24,10 +24,13 @@ const (
 	patience = time.Minute
 )
 
-// site is one node linked to two FRR routers and to the host of the control plane.
+// site is one node linked to two FRR routers, to two nodes that reflect, and to the host of
+// the control plane.
 //
 //	tor-a .0 ---(192.0.2.0/31, 2001:db8:a::/127)--- .1 node .1 ---(198.18.0.0/30)--- .2 api
 //	tor-b .0 ---(198.51.100.0/31, 2001:db8:b::/127)--- .1
+//	node-1 .0 ---(203.0.113.0/31, 2001:db8:c::/127)--- .1
+//	node-2 .2 ---(203.0.113.2/31, 2001:db8:d::/127)--- .3
 //
 // The other nodes of the cluster are objects in the API server and nothing more.
 type site struct {
@@ -36,6 +39,9 @@ type site struct {
 	lab     *lab.Lab
 	routers []*router
 	node    *lab.Node
+
+	reflectors []*reflector
+
 	cp      *controlplane.ControlPlane
 	web     *http.Client // reaches the node's loopback
 	binary  string
@@ -64,25 +70,18 @@ func (s *site) addRouter(name, id, ipv4, ipv6, node string) {
 	s.routers = append(s.routers, &router{frr, node})
 }
 
-// configuration is what a user would write. The second speaker, which is for no node, has the
-// agent follow all Nodes, as it will have to with reflectors.
+// configuration is what a user would write.
 const configuration = `
 apiVersion: bgp.fairway.dev/v1alpha1
 kind: BGPSpeaker
 metadata: {name: default}
 spec:
   localASN: 64512
-  topology: {type: None}
+  topology:
+    type: RouteReflectors
+    reflectors: {matchLabels: {example.com/reflector: "true"}}
   cluster:
     podCIDRs: [10.128.0.0/9, "fd00:10:244::/48"]
----
-apiVersion: bgp.fairway.dev/v1alpha1
-kind: BGPSpeaker
-metadata: {name: elsewhere}
-spec:
-  localASN: 64512
-  topology: {type: FullMesh}
-  nodeSelector: {matchLabels: {example.com/rack: none}}
 ---
 apiVersion: bgp.fairway.dev/v1alpha1
 kind: BGPPeer
@@ -116,7 +115,7 @@ func raise(ctx context.Context, dir, root, data string, said *narrator) (_ *site
 	if err := s.furnish(ctx, data); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	said.say("one node, two routers, and kube-apiserver (ready in %.1f s)", s.cp.ReadyAfter().Seconds())
+	said.say("one node, two routers, two reflectors, and kube-apiserver (ready in %.1f s)", s.cp.ReadyAfter().Seconds())
 	return s, nil
 }
 
@@ -124,6 +123,8 @@ func (s *site) furnish(ctx context.Context, data string) error {
 	s.node = s.lab.Node("node")
 	s.addRouter("tor-a", "192.0.2.0", "192.0.2.0/31", "2001:db8:a::/127", "192.0.2.1")
 	s.addRouter("tor-b", "198.51.100.0", "198.51.100.0/31", "2001:db8:b::/127", "198.51.100.1")
+	s.addReflector("node-1", "203.0.113.0/31", "2001:db8:c::/127")
+	s.addReflector("node-2", "203.0.113.2/31", "2001:db8:d::/127")
 	api := s.lab.Host("api")
 	s.lab.Link(s.node, api, "198.18.0.0/30")
 	if err := s.lab.Up(ctx); err != nil {
@@ -157,6 +158,9 @@ func (s *site) configure(ctx context.Context) error {
 		if err := s.cp.Apply(ctx, manifest); err != nil {
 			return err
 		}
+	}
+	if err := s.appointReflectors(ctx); err != nil {
+		return err
 	}
 	if err := s.cp.Apply(ctx, []byte(configuration)); err != nil {
 		return err
