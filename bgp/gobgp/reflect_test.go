@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -98,6 +99,12 @@ func (f *fabric) part(n, m int, as bgp.Reflection) {
 	i := slices.IndexFunc(peers, func(p bgp.Peer) bool { return p.Address == f.addr(m) })
 	peers[i].Reflection = as
 	f.want(n).Peers = peers
+}
+
+// partOf returns the part that speaker n gives to its peer m.
+func (f *fabric) partOf(n, m int) bgp.Reflection {
+	i := slices.IndexFunc(f.want(n).Peers, func(p bgp.Peer) bool { return p.Address == f.addr(m) })
+	return f.want(n).Peers[i].Reflection
 }
 
 // up waits for all sessions.
@@ -371,6 +378,54 @@ func TestToBeginAndToCeaseReflectingResetsNothing(t *testing.T) {
 		t.Errorf("sessions were\n%sand are\n%s", before, after)
 	}
 }
+
+// From every state to every other, at random: who hears what of a reflector depends only on
+// the parts that its peers have now and on what they tell now.
+func TestWhatIsReflectedDependsOnlyOnTheLastApply(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, seed))
+	const reflector = 2
+	clients := []int{1, 3, 4}
+	f := newFabric(t, 4)
+	for _, n := range clients {
+		f.link(reflector, bgp.NoReflection, n, bgp.NoReflection)
+	}
+	f.apply(1, 2, 3, 4)
+	f.up()
+	before := f.since()
+	tells := map[int]bool{}
+	for step := range 40 {
+		for _, n := range clients {
+			if random.IntN(2) == 0 {
+				f.part(reflector, n, bgp.Reflection(random.IntN(3)))
+			}
+			if tells[n] = random.IntN(2) == 0; tells[n] {
+				f.originate(n, podsOf(n), &bgp.Attributes{})
+			} else {
+				f.originate(n, podsOf(n), nil)
+			}
+		}
+		order := random.Perm(len(f.speakers))
+		for _, n := range order {
+			f.apply(n + 1)
+		}
+		for _, to := range clients {
+			var want []string
+			for _, from := range clients {
+				if from != to && tells[from] && f.partOf(reflector, to).Hears(f.partOf(reflector, from)) {
+					want = append(want, passed(podsOf(from), from, reflector))
+				}
+			}
+			f.hears(to, reflector, want...)
+		}
+		if after := f.since(); after != before {
+			t.Fatalf("step %d: sessions were\n%sand are\n%s", step, before, after)
+		}
+	}
+}
+
+func podsOf(n int) string { return fmt.Sprintf("10.0.%d.0/24", n) }
 
 func TestAnotherClusterIDResetsTheSessionAndNoOther(t *testing.T) {
 	f := newFabric(t, 3)
