@@ -33,8 +33,8 @@ func (s *Source) newNodes() nodes {
 	return n
 }
 
-// needsOthers reports whether the plan asks for other Nodes: for a mesh with them, or for
-// their pod CIDRs where no speaker says what belongs to the cluster.
+// needsOthers reports whether the plan asks for other Nodes: for sessions with them, in a mesh
+// or by way of reflectors, or for their pod CIDRs where no speaker says what belongs to the cluster.
 func needsOthers(speakers map[string]*v1alpha1.BGPSpeaker) bool {
 	for _, s := range speakers {
 		if s.Spec.Topology.Type != v1alpha1.TopologyNone || len(s.Spec.Cluster.PodCIDRs) == 0 {
