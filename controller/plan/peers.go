@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
@@ -17,7 +19,7 @@ import (
 type target struct {
 	peer   bgp.Peer
 	ref    Ref
-	labels map[string]string // of the BGPPeer
+	labels labels.Set // of the BGPPeer
 	mesh   bool
 
 	reflector bool // for this node

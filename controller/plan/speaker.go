@@ -66,12 +66,12 @@ func oldestFirst[T metav1.Object](objects []T) {
 
 // selects reports whether the selector selects the labels; an absent one selects everything.
 // Validation has made sure that it converts.
-func selects(selector *metav1.LabelSelector, set map[string]string) bool {
+func selects(selector *metav1.LabelSelector, set labels.Labels) bool {
 	if selector == nil {
 		return true
 	}
 	s, err := metav1.LabelSelectorAsSelector(selector)
-	return err == nil && s.Matches(labels.Set(set))
+	return err == nil && s.Matches(set)
 }
 
 func (b *builder) loadSpeakers() {
@@ -194,7 +194,7 @@ func asnOf(node *snapshot.Node, s *v1alpha1.BGPSpeaker) (uint32, error) {
 		return parseASN(text, "annotation "+v1alpha1.AnnotationASN, node.Name)
 	}
 	if from := s.Spec.LocalASNFrom; from != nil {
-		text, ok := node.Labels[from.NodeLabel]
+		text, ok := node.Labels.Lookup(from.NodeLabel)
 		if !ok {
 			return 0, fmt.Errorf("node %s has no label %s, which localASNFrom names", node.Name, from.NodeLabel)
 		}

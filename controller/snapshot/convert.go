@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -21,7 +20,7 @@ const maxPasswordBytes = 80
 
 // NodeFrom trims a Node. What does not parse is left out and named in Problems.
 func NodeFrom(in *corev1.Node) *Node {
-	out := &Node{Name: strings.Clone(in.Name), Created: in.CreationTimestamp.Time, Labels: compact(in.Labels)}
+	out := &Node{Name: strings.Clone(in.Name), Created: in.CreationTimestamp.Time, Labels: LabelsFrom(in.Labels)}
 	for key, value := range in.Annotations {
 		if strings.HasPrefix(key, v1alpha1.AnnotationPrefix) {
 			if out.Annotations == nil {
@@ -52,23 +51,6 @@ func NodeFrom(in *corev1.Node) *Node {
 	return out
 }
 
-// compact copies labels. The originals lie scattered among all that is dropped of thousands of
-// objects, and would keep that memory from being used for anything else; and most keys and
-// many values are the same in all of them.
-func compact(labels map[string]string) map[string]string {
-	if labels == nil {
-		return nil
-	}
-	out := make(map[string]string, len(labels))
-	for key, value := range labels {
-		out[shared(key)] = shared(value)
-	}
-	return out
-}
-
-// shared returns the one copy of a string that everybody has who asks for it at about the same time.
-func shared(s string) string { return unique.Make(s).Value() }
-
 func podCIDRs(in *corev1.Node) []string {
 	if len(in.Spec.PodCIDRs) == 0 && in.Spec.PodCIDR != "" {
 		return []string{in.Spec.PodCIDR}
@@ -82,7 +64,7 @@ func ServiceFrom(in *corev1.Service) *Service {
 	if in.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil
 	}
-	out := &Service{Namespace: shared(in.Namespace), Name: strings.Clone(in.Name), Labels: compact(in.Labels)}
+	out := &Service{Namespace: shared(in.Namespace), Name: strings.Clone(in.Name), Labels: LabelsFrom(in.Labels)}
 	ips := in.Spec.ClusterIPs
 	if len(ips) == 0 && in.Spec.ClusterIP != "" {
 		ips = []string{in.Spec.ClusterIP}

@@ -61,7 +61,7 @@ type Password struct {
 type Node struct {
 	Name        string
 	Created     time.Time
-	Labels      map[string]string
+	Labels      Labels
 	Annotations map[string]string // only those under bgp.fairway.dev/
 	Addresses   []netip.Addr      // type InternalIP, in the order of the object
 	PodCIDRs    []netip.Prefix    // masked
@@ -72,7 +72,7 @@ type Node struct {
 // Service is a Service that has addresses, trimmed.
 type Service struct {
 	Namespace, Name string
-	Labels          map[string]string
+	Labels          Labels
 	ClusterIPs      []netip.Addr
 	// Problems are the parts of the object that could not be read, in words.
 	Problems []string
