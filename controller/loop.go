@@ -345,7 +345,7 @@ func (l *Loop) advertised(sessions []bgp.Session) []report.Advertised {
 	}
 	var out []report.Advertised
 	for _, said := range l.plan.Said(func(peer string) bool { return up[peer] }) {
-		row := report.Advertised{Name: said.Advertisement, Source: v1alpha1.AdvertisedFromServices, Advertised: said.Advertised, Down: said.Down}
+		row := report.Advertised{Name: said.Advertisement, Source: v1alpha1.AdvertisedFromServices, Advertised: said.Advertised, Down: said.Down, Rejected: said.Rejected}
 		if said.Pods {
 			row.Source = v1alpha1.AdvertisedFromPodCIDRs
 		}

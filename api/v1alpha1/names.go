@@ -13,6 +13,10 @@ const (
 	AnnotationRouterID = AnnotationPrefix + "router-id"
 )
 
+// LoadBalancerClass is the class of load balancer Services whose addresses Fairway announces;
+// those of no class are announced too, and those of any other class are left to others.
+const LoadBalancerClass = AnnotationPrefix + "bgp"
+
 // LabelBundleVersion is the label on the CRDs that names the release they belong to.
 const LabelBundleVersion = AnnotationPrefix + "bundle-version"
 

@@ -1,7 +1,5 @@
 package v1alpha1
 
-import "slices"
-
 // without is a field that has no effect in this release. An issue that gives it one deletes
 // its line, and the field joins those with effect in notimplemented_test.go.
 type without[Spec any] struct {
@@ -50,21 +48,6 @@ var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 }
 
 var advertisementFieldsWithoutEffect = []without[BGPAdvertisementSpec]{
-	{"spec.services.addressTypes ExternalIP", func(s *BGPAdvertisementSpec) bool { return s.Services.says(AddressExternalIP) }},
-	{"spec.services.addressTypes LoadBalancerIP", func(s *BGPAdvertisementSpec) bool { return s.Services.says(AddressLoadBalancerIP) }},
-	{"spec.services.namespaceSelector", func(s *BGPAdvertisementSpec) bool {
-		return s.Services != nil && s.Services.NamespaceSelector != nil
-	}},
-	{"spec.services.externalIPRanges", func(s *BGPAdvertisementSpec) bool { return s.Services != nil && len(s.Services.ExternalIPRanges) > 0 }},
-	{"spec.services.loadBalancerIPRanges", func(s *BGPAdvertisementSpec) bool {
-		return s.Services != nil && len(s.Services.LoadBalancerIPRanges) > 0
-	}},
-	{"spec.services.aggregation.ipv4Length", func(s *BGPAdvertisementSpec) bool {
-		return s.Services != nil && isNot(s.Services.Aggregation.IPv4Length, 32)
-	}},
-	{"spec.services.aggregation.ipv6Length", func(s *BGPAdvertisementSpec) bool {
-		return s.Services != nil && isNot(s.Services.Aggregation.IPv6Length, 128)
-	}},
 	{"spec.prefixes", func(s *BGPAdvertisementSpec) bool { return len(s.Prefixes) > 0 }},
 	{"spec.fromMesh", func(s *BGPAdvertisementSpec) bool { return s.FromMesh != nil }},
 	{"spec.nextHop Unchanged", func(s *BGPAdvertisementSpec) bool { return s.NextHop == NextHopUnchanged }},
@@ -104,7 +87,3 @@ func setWithoutEffect[Spec any](spec *Spec, table []without[Spec]) []string {
 
 // isNot takes an absent value as the default.
 func isNot[T comparable](value *T, byDefault T) bool { return value != nil && *value != byDefault }
-
-func (s *AdvertisedServices) says(t ServiceAddressType) bool {
-	return s != nil && slices.Contains(s.AddressTypes, t)
-}

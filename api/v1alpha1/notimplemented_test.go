@@ -37,7 +37,9 @@ var withEffect = map[string][]string{
 	},
 	v1alpha1.KindBGPAdvertisement: {
 		"spec.nodeSelector", "spec.to.peerSelector", "spec.to.mesh", "spec.podCIDRs",
-		"spec.services.addressTypes ClusterIP", "spec.services.selector",
+		"spec.services.addressTypes ClusterIP", "spec.services.addressTypes ExternalIP", "spec.services.addressTypes LoadBalancerIP",
+		"spec.services.selector", "spec.services.namespaceSelector", "spec.services.externalIPRanges", "spec.services.loadBalancerIPRanges",
+		"spec.services.aggregation.ipv4Length", "spec.services.aggregation.ipv6Length",
 		"spec.attributes.communities", "spec.attributes.localPref", "spec.attributes.med",
 		"spec.attributes.asPathPrepend", "spec.precedence",
 	},

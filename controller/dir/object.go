@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,7 +23,9 @@ import (
 // Kinds of Kubernetes' own that are read.
 const (
 	kindNode        = "Node"
+	kindNamespace   = "Namespace"
 	kindService     = "Service"
+	kindSlice       = "EndpointSlice"
 	kindSecret      = "Secret"
 	kindServiceCIDR = "ServiceCIDR"
 	kindList        = "List"
@@ -32,7 +35,9 @@ const (
 // was networking.k8s.io/v1beta1 before Kubernetes 1.33, with the same fields.
 var groups = map[string][]string{
 	kindNode:                      {"v1"},
+	kindNamespace:                 {"v1"},
 	kindService:                   {"v1"},
+	kindSlice:                     {"discovery.k8s.io/v1"},
 	kindSecret:                    {"v1"},
 	kindList:                      {"v1"},
 	kindServiceCIDR:               {"networking.k8s.io/v1", "networking.k8s.io/v1beta1"},
@@ -43,16 +48,16 @@ var groups = map[string][]string{
 
 // unread are kinds that often stand beside those that are read, and that say nothing to
 // Fairway: nobody need hear that they are left out.
-var unread = []string{"Namespace", "Endpoints", "EndpointSlice", "Pod", v1alpha1.KindBGPNodeState}
+var unread = []string{"Endpoints", "Pod", v1alpha1.KindBGPNodeState}
 
 // object is one object of a file.
 type object struct {
 	kind string
-	key  string // namespace/name for a Service, else the name
+	key  string // namespace/name for Services and EndpointSlices, else the name
 	file string
 	line int
-	// value is *corev1.Node, *corev1.Service, *corev1.Secret, *networkingv1.ServiceCIDR,
-	// *v1alpha1.BGPSpeaker, *v1alpha1.BGPPeer or *v1alpha1.BGPAdvertisement.
+	// value is *corev1.Node, *corev1.Namespace, *corev1.Service, *discoveryv1.EndpointSlice,
+	// *corev1.Secret, *networkingv1.ServiceCIDR, *v1alpha1.BGPSpeaker, *v1alpha1.BGPPeer or *v1alpha1.BGPAdvertisement.
 	value metav1.Object
 	// rejected says why the object cannot be read as it stands; value is then what it last was,
 	// nil where that is not known.
@@ -169,14 +174,12 @@ func (o *object) decode(data []byte) error {
 		secret := &corev1.Secret{}
 		defer func() { mergeStringData(secret) }()
 		return lenient(o, data, secret)
+	case kindNamespace:
+		return lenient(o, data, &corev1.Namespace{})
 	case kindService:
-		service := &corev1.Service{}
-		err := lenient(o, data, service)
-		if service.Namespace == "" {
-			service.Namespace = metav1.NamespaceDefault
-		}
-		o.key = service.Namespace + "/" + service.Name
-		return err
+		return o.namespaced(lenient(o, data, &corev1.Service{}))
+	case kindSlice:
+		return o.namespaced(lenient(o, data, &discoveryv1.EndpointSlice{}))
 	case v1alpha1.KindBGPSpeaker:
 		speaker := &v1alpha1.BGPSpeaker{}
 		err := strict(o, data, speaker)
@@ -197,6 +200,15 @@ func (o *object) decode(data []byte) error {
 		return err
 	}
 	return fmt.Errorf("kind %s is not read", o.kind)
+}
+
+// namespaced puts an object that names no namespace into the default one.
+func (o *object) namespaced(err error) error {
+	if o.value.GetNamespace() == "" {
+		o.value.SetNamespace(metav1.NamespaceDefault)
+	}
+	o.key = o.value.GetNamespace() + "/" + o.value.GetName()
+	return err
 }
 
 func lenient(o *object, data []byte, into metav1.Object) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
@@ -65,9 +66,10 @@ func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
 		Peers:          map[string]*v1alpha1.BGPPeer{},
 		Advertisements: map[string]*v1alpha1.BGPAdvertisement{},
 		Passwords:      map[string]snapshot.Password{},
+		Namespaces:     map[string]*snapshot.Namespace{},
 	}
 	var problems []Problem
-	services := map[string]*snapshot.Service{}
+	many := large{services: map[string]*snapshot.Service{}, slices: map[string]*snapshot.EndpointSlice{}}
 	first := map[string]object{}
 	for _, o := range objects {
 		if earlier, twice := first[o.String()]; twice {
@@ -76,9 +78,9 @@ func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
 			continue
 		}
 		first[o.String()] = o
-		put(snap, services, o)
+		put(snap, many, o)
 	}
-	snap.Services = cow.Of(services)
+	snap.Services, snap.Slices = cow.Of(many.services), cow.Of(many.slices)
 	slices.SortFunc(snap.Unreadable, func(a, b snapshot.Unreadable) int {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
 	})
@@ -89,7 +91,13 @@ func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
 	return snap, problems
 }
 
-func put(snap *snapshot.Snapshot, services map[string]*snapshot.Service, o object) {
+// large are the collections that a snapshot holds in another form.
+type large struct {
+	services map[string]*snapshot.Service
+	slices   map[string]*snapshot.EndpointSlice
+}
+
+func put(snap *snapshot.Snapshot, many large, o object) {
 	if o.rejected != "" && o.ours() {
 		snap.Unreadable = append(snap.Unreadable, snapshot.Unreadable{Kind: o.kind, Name: o.key, Message: o.problem()})
 	}
@@ -101,8 +109,14 @@ func put(snap *snapshot.Snapshot, services map[string]*snapshot.Service, o objec
 	case *corev1.Service:
 		if service := snapshot.ServiceFrom(v); service != nil {
 			service.Problems = append(service.Problems, o.problems()...)
-			services[o.key] = service
+			many.services[o.key] = service
 		}
+	case *discoveryv1.EndpointSlice:
+		if slice := snapshot.SliceFrom(v); slice != nil {
+			many.slices[o.key] = slice
+		}
+	case *corev1.Namespace:
+		snap.Namespaces[o.key] = snapshot.NamespaceFrom(v)
 	case *corev1.Secret:
 		snap.Passwords[o.key] = snapshot.PasswordFrom(v)
 	case *networkingv1.ServiceCIDR:

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,9 +56,9 @@ type EventWriter struct {
 	node   string
 	host   string
 	log    *slog.Logger
-	nodes  coreclient.NodesGetter
+	core   coreclient.CoreV1Interface
 	ours   *client.Client
-	events eventsclient.EventInterface
+	events eventsclient.EventsV1Interface
 	wake   chan struct{}
 
 	mu     sync.Mutex
@@ -98,9 +99,9 @@ func NewEventWriter(o EventOptions) (*EventWriter, error) {
 		node:   o.NodeName,
 		host:   config.Host,
 		log:    o.Log,
-		nodes:  core,
+		core:   core,
 		ours:   ours,
-		events: events.Events(eventNamespace),
+		events: events,
 		wake:   make(chan struct{}, 1),
 		told:   memory{},
 		bucket: bucket{tokens: eventBurst},
@@ -184,13 +185,13 @@ func (w *EventWriter) publish(ctx context.Context, n news, now time.Time) error 
 		return fmt.Errorf("reading %s %s: %w", n.about.kind, n.about.name, err)
 	}
 	event := eventOf(n, w.node, regarding, now)
-	_, err = w.events.Create(ctx, event, metav1.CreateOptions{})
+	_, err = w.events.Events(event.Namespace).Create(ctx, event, metav1.CreateOptions{})
 	switch {
 	case err == nil:
 		w.count(event.Name, 1, now)
 		return nil
 	case apierrors.IsAlreadyExists(err):
-		return w.again(ctx, n, event.Name, now)
+		return w.again(ctx, n, event, now)
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		w.log.Error("the API server refuses an Event; it is left out", "reason", n.reason, "about", n.about.kind+" "+n.about.name, "error", oneLine(err))
 		return nil
@@ -200,7 +201,8 @@ func (w *EventWriter) publish(ctx context.Context, n news, now time.Time) error 
 
 // again counts an Event that this hour has seen before. One that another agent has published
 // for all of them stays as it is.
-func (w *EventWriter) again(ctx context.Context, n news, name string, now time.Time) error {
+func (w *EventWriter) again(ctx context.Context, n news, event *eventsv1.Event, now time.Time) error {
+	name := event.Name
 	if n.shared && w.counts[name] == 0 {
 		return nil
 	}
@@ -211,7 +213,7 @@ func (w *EventWriter) again(ctx context.Context, n news, name string, now time.T
 	if err != nil {
 		return fmt.Errorf("making an Event: %w", err)
 	}
-	if _, err := w.events.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := w.events.Events(event.Namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("counting an Event: %w", err)
 	}
 	w.count(name, times, now)
@@ -231,6 +233,7 @@ func (w *EventWriter) reference(ctx context.Context, a about) (corev1.ObjectRefe
 	var object metav1.Object
 	var err error
 	version := v1alpha1.SchemeGroupVersion.String()
+	namespace, name := "", a.name
 	switch a.kind {
 	case v1alpha1.KindBGPSpeaker:
 		object, err = w.ours.BGPSpeakers().Get(ctx, a.name, metav1.GetOptions{})
@@ -238,14 +241,18 @@ func (w *EventWriter) reference(ctx context.Context, a about) (corev1.ObjectRefe
 		object, err = w.ours.BGPPeers().Get(ctx, a.name, metav1.GetOptions{})
 	case v1alpha1.KindBGPAdvertisement:
 		object, err = w.ours.BGPAdvertisements().Get(ctx, a.name, metav1.GetOptions{})
+	case kindService:
+		version = "v1"
+		namespace, name, _ = strings.Cut(a.name, "/")
+		object, err = w.core.Services(namespace).Get(ctx, name, metav1.GetOptions{})
 	default:
 		version = "v1"
-		object, err = w.nodes.Nodes().Get(ctx, a.name, metav1.GetOptions{})
+		object, err = w.core.Nodes().Get(ctx, a.name, metav1.GetOptions{})
 	}
 	if err != nil {
 		return corev1.ObjectReference{}, err
 	}
-	return corev1.ObjectReference{APIVersion: version, Kind: a.kind, Name: a.name, UID: object.GetUID()}, nil
+	return corev1.ObjectReference{APIVersion: version, Kind: a.kind, Namespace: namespace, Name: name, UID: object.GetUID()}, nil
 }
 
 // eventOf is the Event for a piece of news. The same news has the same name within an hour.
@@ -261,7 +268,7 @@ func eventOf(n news, node string, regarding corev1.ObjectReference, now time.Tim
 	}
 	return &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: eventNamespace,
+			Namespace: cmp.Or(regarding.Namespace, eventNamespace),
 			Name:      fmt.Sprintf("%s.%016x", strings.TrimRight(cut(regarding.Name, maxEventName-17), "-."), hash.Sum64()),
 		},
 		EventTime:           metav1.NewMicroTime(now),

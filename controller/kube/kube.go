@@ -18,10 +18,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+	discoveryclient "k8s.io/client-go/kubernetes/typed/discovery/v1"
 	networkingclient "k8s.io/client-go/kubernetes/typed/networking/v1"
 	"k8s.io/client-go/rest"
 
@@ -54,10 +56,13 @@ type Source struct {
 
 	mu      sync.Mutex
 	watches watches
+	demands []*demanded // those of watches that do not always run
 	secrets map[string]*secret
 
 	nodes          nodes
 	services       collection[*snapshot.Service]
+	slices         collection[*snapshot.EndpointSlice]
+	namespaces     collection[*snapshot.Namespace]
 	serviceCIDRs   collection[[]netip.Prefix]
 	speakers       collection[*v1alpha1.BGPSpeaker]
 	peers          collection[*v1alpha1.BGPPeer]
@@ -88,6 +93,10 @@ func New(o Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the client: %w", err)
 	}
+	discovery, err := discoveryclient.NewForConfigAndClient(config, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("making the client: %w", err)
+	}
 	networking, err := networkingclient.NewForConfigAndClient(config, httpClient)
 	if err != nil {
 		return nil, fmt.Errorf("making the client: %w", err)
@@ -107,17 +116,25 @@ func New(o Options) (*Source, error) {
 		state:      report.Source{Since: time.Now()},
 	}
 	s.nodes = s.newNodes()
-	s.watches = append(watches{s.nodes.own, s.nodes.others}, s.allWatches(core, networking, ours)...)
+	s.watches = append(watches{s.nodes.own, s.nodes.others}, s.allWatches(core, discovery, networking, ours)...)
 	return s, nil
 }
 
 // allWatches lists what is watched but for Secrets, in the order in which trouble is told.
-func (s *Source) allWatches(core coreclient.CoreV1Interface, networking networkingclient.NetworkingV1Interface, ours *client.Client) watches {
+func (s *Source) allWatches(core coreclient.CoreV1Interface, discovery discoveryclient.DiscoveryV1Interface, networking networkingclient.NetworkingV1Interface, ours *client.Client) watches {
 	of := func(name string) resource { return resource{name: name} }
 	own := func(name string) resource { return resource{name: name, ours: true} }
 	serviceCIDRs := newWatched(s, of("servicecidrs"), networking.ServiceCIDRs(), &s.serviceCIDRs,
 		func(o *networkingv1.ServiceCIDR) ([]netip.Prefix, bool) { return snapshot.ServiceCIDRsFrom(o), true })
 	serviceCIDRs.optional = true // served from Kubernetes 1.33 on
+	slices := newStreamed(s, of("endpointslices"), discovery.RESTClient(), discovery.EndpointSlices(metav1.NamespaceAll), &s.slices,
+		func(o *discoveryv1.EndpointSlice) (*snapshot.EndpointSlice, bool) {
+			slice := snapshot.SliceFrom(o)
+			return slice, slice != nil
+		})
+	slices.labels = sliceSelector
+	namespaces := newWatched(s, of("namespaces"), core.Namespaces(), &s.namespaces,
+		func(o *corev1.Namespace) (*snapshot.Namespace, bool) { return snapshot.NamespaceFrom(o), true })
 	return watches{
 		newStreamed(s, of("services"), core.RESTClient(), core.Services(metav1.NamespaceAll), &s.services,
 			func(o *corev1.Service) (*snapshot.Service, bool) {
@@ -139,9 +156,15 @@ func (s *Source) allWatches(core coreclient.CoreV1Interface, networking networki
 				v1alpha1.SetDefaultsBGPAdvertisement(o)
 				return &v1alpha1.BGPAdvertisement{ObjectMeta: trimmed(o.ObjectMeta), Spec: o.Spec}, true
 			}),
+		s.demand(slices, func() bool { return needsEndpoints(s.advertisements.view()) }, func() { s.slices = collection[*snapshot.EndpointSlice]{} }),
+		s.demand(namespaces, func() bool { return needsNamespaces(s.advertisements.view()) }, func() { s.namespaces = collection[*snapshot.Namespace]{} }),
 		serviceCIDRs,
 	}
 }
+
+// sliceSelector leaves out the EndpointSlices of headless Services, which have no address, and
+// those of none.
+const sliceSelector = discoveryv1.LabelServiceName + ",!" + corev1.IsHeadlessService
 
 // trimmed leaves out what the plan does not use, above all the resource version: an update
 // of the status is no change then. (The kind, which lists carry and watches do not, is left
@@ -180,6 +203,8 @@ func (s *Source) build() *snapshot.Snapshot {
 	return &snapshot.Snapshot{
 		Nodes:          s.nodes.view(),
 		Services:       s.services.version(),
+		Slices:         s.slices.version(),
+		Namespaces:     s.namespaces.view(),
 		ServiceCIDRs:   s.prefixes(),
 		APIServers:     s.apiServers,
 		Speakers:       s.speakers.view(),
@@ -216,7 +241,7 @@ func (s *Source) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for _, w := range s.watches {
-		if w != s.nodes.others {
+		if s.demandOf(w) == nil {
 			running.Go(func() { w.run(ctx, s) })
 		}
 	}
@@ -226,7 +251,7 @@ func (s *Source) Run(ctx context.Context) error {
 			return nil
 		case <-s.references:
 			s.followSecrets(ctx, &running)
-			s.followNodes(ctx, &running)
+			s.followDemands(ctx, &running)
 		}
 	}
 }
@@ -238,8 +263,8 @@ func (s *Source) apply(w *watched, change func() (changed bool)) {
 	if w.name == secretsResource && (s.secrets[w.one] == nil || s.secrets[w.one].watched != w) {
 		return // a Secret that nobody refers to any more
 	}
-	if w == s.nodes.others && s.nodes.stop == nil {
-		return // a Node that nobody needs any more
+	if d := s.demandOf(w); d != nil && d.stop == nil {
+		return // an object that nobody needs any more
 	}
 	if !change() {
 		return

@@ -20,6 +20,8 @@ const (
 	reasonPrefixesRefused = "PrefixesRefused"
 )
 
+const kindService = "Service"
+
 const (
 	// settleTime is how long a session may have been down before it is told why it does not
 	// come up: the first tries after a start often meet a peer that is not ready.
@@ -95,6 +97,14 @@ func diff(was memory, r *report.Report) (now memory, due []news) {
 		now[key] = was[key]
 		add(refusalNews(r, refusal, count, key, was[key]))
 	}
+	for _, p := range r.Problems {
+		if p.Kind != kindService {
+			continue
+		}
+		key := "service " + p.Name + " " + p.Reason + " " + p.Subject
+		now[key] = was[key]
+		add(serviceNews(p, key, was[key]))
+	}
 	slices.SortFunc(due, func(a, b news) int {
 		return cmp.Or(cmp.Compare(a.urgency, b.urgency), cmp.Compare(a.key, b.key))
 	})
@@ -148,6 +158,14 @@ func refusalNews(r *report.Report, refusal report.Refusal, count int, key string
 		reason: reasonPrefixesRefused, action: "Import",
 		note: fmt.Sprintf("%s: learned prefixes that stay out of the kernel: %d (%s)", r.Node, count, refusal.Reason),
 	}, count >= max(1, 2*known.count)
+}
+
+// serviceNews tells on a Service that one of its addresses is not announced as it stands.
+func serviceNews(p report.Problem, key string, known said) (news, bool) {
+	return news{
+		key: key, then: said{words: []string{p.Message}}, urgency: 2, about: about{kindService, p.Name}, warning: true, shared: true,
+		reason: p.Reason, action: "Advertise", note: p.Message,
+	}, !slices.Contains(known.words, p.Message)
 }
 
 // partner is the object at the other end of a session.

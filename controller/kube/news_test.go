@@ -33,6 +33,11 @@ func (r *momentBuilder) refused(reason string, count int) *momentBuilder {
 	return r
 }
 
+func (r *momentBuilder) problem(kind, name, message string) *momentBuilder {
+	r.Problems = append(r.Problems, report.Problem{Kind: kind, Name: name, Subject: "192.0.2.9", Reason: "OutsideRanges", Message: message})
+	return r
+}
+
 type momentBuilder struct{ *report.Report }
 
 func at(seconds int) *momentBuilder { return &momentBuilder{moment(seconds)} }
@@ -123,6 +128,13 @@ func TestNewsAreWhatIsSoAndHasNotBeenTold(t *testing.T) {
 			{at(3).rejected(2, "Conflicted", "older").Report, "! BGPPeer tor: Conflicted: older"},
 			{at(4).Report, ""},
 			{at(5).rejected(2, "Conflicted", "older").Report, "! BGPPeer tor: Conflicted: older"},
+		},
+		"an address of a Service is not announced, and is said on the Service; what concerns others is not": {
+			{at(0).problem("Service", "shop/web", "outside").problem("Node", "node-a", "other").Report, "! Service shop/web: OutsideRanges: outside"},
+			{at(1).problem("Service", "shop/web", "outside").Report, ""},
+			{at(2).problem("Service", "shop/web", "outside still").Report, "! Service shop/web: OutsideRanges: outside still"},
+			{at(3).Report, ""},
+			{at(4).problem("Service", "shop/web", "outside").Report, "! Service shop/web: OutsideRanges: outside"},
 		},
 		"prefixes are refused: at first, and when they are twice as many": {
 			{at(0).refused("OwnPodCIDR", 2).Report, "! BGPPeer tor: PrefixesRefused: node-a: learned prefixes that stay out of the kernel: 2 (OwnPodCIDR)"},

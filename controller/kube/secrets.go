@@ -40,7 +40,7 @@ func (s *Source) refer() {
 			wanted[ref.Name] = true
 		}
 	}
-	s.nodes.others.idle = !needsOthers(s.speakers.view())
+	s.weigh()
 	for name, c := range s.secrets {
 		if !wanted[name] {
 			if c.stop != nil {

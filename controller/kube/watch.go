@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -55,6 +56,7 @@ type watched struct {
 	// not have it or does not show it.
 	optional bool
 	selector string // of fields
+	labels   string // a selector of them
 	example  runtime.Object
 	list     func(context.Context, metav1.ListOptions) (runtime.Object, error)
 	watch    func(context.Context, metav1.ListOptions) (watch.Interface, error)
@@ -116,11 +118,11 @@ func (w *watched) run(ctx context.Context, r reader) {
 func (w *watched) persistent(r reader) *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.FieldSelector = w.selector
+			o.FieldSelector, o.LabelSelector = w.selector, w.labels
 			return attempt(ctx, r, w, func() (runtime.Object, error) { return w.list(ctx, o) })
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = w.selector
+			o.FieldSelector, o.LabelSelector = w.selector, w.labels
 			return attempt(ctx, r, w, func() (watch.Interface, error) { return w.watch(ctx, o) })
 		},
 	}
@@ -286,9 +288,10 @@ func (st *store[O, V]) typed(obj any) (O, error) {
 	return o, nil
 }
 
-// keyOf returns the key in a snapshot: namespace/name for Services, else the name.
+// keyOf returns the key in a snapshot: namespace/name for Services and EndpointSlices, else the name.
 func keyOf(o metav1.Object) string {
-	if _, ok := o.(*corev1.Service); ok {
+	switch o.(type) {
+	case *corev1.Service, *discoveryv1.EndpointSlice:
 		return o.GetNamespace() + "/" + o.GetName()
 	}
 	return o.GetName()

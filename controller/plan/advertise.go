@@ -24,7 +24,21 @@ type saying struct {
 	to   []string                       // names of peers, of any family
 
 	attributes bgp.Attributes
+
+	externalIPRanges, loadBalancerIPRanges []netip.Prefix
+	lengthV4, lengthV6                     int // of the prefixes that stand for addresses
 }
+
+// lengthFor returns the length of the prefix that stands for an address.
+func (s *saying) lengthFor(addr netip.Addr) int {
+	if addr.Is4() {
+		return s.lengthV4
+	}
+	return s.lengthV6
+}
+
+// aggregates reports whether a shorter prefix stands for the address.
+func (s *saying) aggregates(addr netip.Addr) bool { return s.lengthFor(addr) < addr.BitLen() }
 
 // sayings is a set of them: their indexes, two bytes each, ascending. Prefixes that are said
 // by the same ones have the same audience, which is made once.
@@ -46,11 +60,15 @@ type announcer struct {
 	b         *builder
 	sayings   []saying
 	podCIDRs  []netip.Prefix // this node's, that may be announced
-	claims    claims
+	claims    index[netip.Addr, claim]
+	slices    index[string, *snapshot.EndpointSlice] // by Service
+	members   index[netip.Prefix, netip.Addr]        // addresses of Services, by the aggregates that may stand for them
 	audiences map[audienceKey]*bgp.Audience
 
 	advertised *cow.Draft[netip.Prefix, *bgp.Audience]
+	quiet      *cow.Draft[netip.Addr, quiet]
 	tally      map[group]int // how many are advertised
+	silent     map[quiet]int // how many are not
 }
 
 type audienceKey struct {
@@ -64,23 +82,72 @@ func (b *builder) planAdvertisements() {
 	room := 2 * b.snap.Services.Len() // dual-stack
 	a := &announcer{
 		b:          b,
-		claims:     claims{cow.Make[netip.Prefix, []*snapshot.Service](room)},
+		claims:     newIndex[netip.Addr, claim](room),
+		slices:     newIndex[string, *snapshot.EndpointSlice](b.snap.Slices.Len()),
+		members:    newIndex[netip.Prefix, netip.Addr](0),
 		audiences:  map[audienceKey]*bgp.Audience{},
 		advertised: cow.Make[netip.Prefix, *bgp.Audience](room),
+		quiet:      cow.Make[netip.Addr, quiet](0),
 		tally:      map[group]int{},
+		silent:     map[quiet]int{},
 	}
 	a.listen()
 	a.refuseNoPodCIDR()
 	a.podCIDRs = b.ownPodCIDRs()
+	for _, slice := range b.snap.Slices.All() {
+		a.slices.add(slice.Service, slice)
+	}
 	for key, service := range b.snap.Services.All() {
 		a.refuseProblems(key, service)
-		for prefix := range prefixesOf(service) {
-			a.claims.add(prefix, service)
-		}
+		a.claim(service)
 	}
 	a.decide(slices.Values(a.podCIDRs))
-	a.decide(a.claims.Map().Keys())
+	a.decide(hostRoutes(a.claims.Map().Keys()))
+	a.decide(a.members.Map().Keys())
 	b.plan.announcer = a
+}
+
+// claim notes what a Service claims, or nothing of none.
+func (a *announcer) claim(service *snapshot.Service) {
+	for addr, c := range claimsOf(service) {
+		if !a.claims.add(addr, c) {
+			continue
+		}
+		for _, aggregate := range a.aggregatesOf(addr) {
+			a.members.add(aggregate, addr)
+		}
+	}
+}
+
+// unclaim takes that back.
+func (a *announcer) unclaim(service *snapshot.Service) {
+	for addr, c := range claimsOf(service) {
+		if !a.claims.drop(addr, c) {
+			continue
+		}
+		for _, aggregate := range a.aggregatesOf(addr) {
+			a.members.drop(aggregate, addr)
+		}
+	}
+}
+
+// aggregatesOf returns the shorter prefixes that may stand for an address, each once.
+func (a *announcer) aggregatesOf(addr netip.Addr) []netip.Prefix {
+	var out []netip.Prefix
+	for i := range a.sayings {
+		if s := &a.sayings[i]; s.spec != nil && s.spec.Services != nil && s.aggregates(addr) {
+			if p, err := addr.Prefix(s.lengthFor(addr)); err == nil && !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+func hostRoutes(addrs iter.Seq[netip.Addr]) iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		addrs(func(addr netip.Addr) bool { return yield(netip.PrefixFrom(addr, addr.BitLen())) })
+	}
 }
 
 // decide gives prefixes the audience that all who ask for them together ask for.
@@ -119,30 +186,93 @@ func (a *announcer) audienceOf(prefix netip.Prefix) *bgp.Audience {
 	return nil
 }
 
-// sayingsOf returns who says a prefix.
+// sayingsOf returns who says a prefix, and notes who should and does not.
 func (a *announcer) sayingsOf(prefix netip.Prefix) (by sayings) {
-	services, _ := a.claims.Get(prefix)
-	pods := slices.Contains(a.podCIDRs, prefix)
-	for i, s := range a.sayings {
-		saysIt := func(service *snapshot.Service) bool { return saysClusterIPs(s.spec, service) }
-		if pods && saysPodCIDRs(s.spec) || slices.ContainsFunc(services, saysIt) {
+	says := make([]bool, len(a.sayings))
+	if slices.Contains(a.podCIDRs, prefix) {
+		for i, s := range a.sayings {
+			says[i] = saysPodCIDRs(s.spec)
+		}
+	}
+	if prefix.IsSingleIP() {
+		h := a.hold(prefix.Addr())
+		a.refuseAddress(prefix.Addr(), h)
+		a.note(prefix.Addr(), h.quiet)
+		h.host.each(func(i int) { says[i] = true })
+	}
+	if members := a.members.of(prefix); len(members) > 0 {
+		a.sayAggregate(prefix, members, says)
+	}
+	for i, said := range says {
+		if said {
 			by = by.with(i)
 		}
 	}
 	return by
 }
 
+// sayAggregate marks who says the prefix in place of addresses that it holds.
+func (a *announcer) sayAggregate(prefix netip.Prefix, members []netip.Addr, says []bool) {
+	missing := 0
+	for i := range a.sayings {
+		s := &a.sayings[i]
+		if s.spec != nil && s.spec.Services != nil && s.lengthFor(prefix.Addr()) == prefix.Bits() && !says[i] {
+			missing++
+		}
+	}
+	for _, addr := range members {
+		if missing == 0 {
+			return // one member of each is enough
+		}
+		a.hold(addr).by.each(func(i int) {
+			if !says[i] && a.sayings[i].lengthFor(addr) == prefix.Bits() {
+				says[i] = true
+				missing--
+			}
+		})
+	}
+}
+
+// note keeps count of the addresses that nobody says.
+func (a *announcer) note(addr netip.Addr, q quiet) {
+	was, _ := a.quiet.Get(addr)
+	if was == q {
+		return
+	}
+	if was != (quiet{}) {
+		a.silent[was]--
+		a.quiet.Delete(addr)
+	}
+	if q != (quiet{}) {
+		a.silent[q]++
+		a.quiet.Set(addr, q)
+	}
+}
+
 // listen finds the sayings of this node, the rule of the mesh last.
 func (a *announcer) listen() {
 	for _, ad := range a.b.advertisements() {
-		a.sayings = append(a.sayings, saying{
+		s := saying{
 			ref:        Ref{"BGPAdvertisement", ad.Name},
 			spec:       &ad.Spec,
 			to:         a.b.peersWhere(func(t target) bool { return hears(t, &ad.Spec.To) }),
 			attributes: attributesOf(&ad.Spec.Attributes),
-		})
+		}
+		if services := ad.Spec.Services; services != nil {
+			s.externalIPRanges = parsePrefixes(services.ExternalIPRanges)
+			s.loadBalancerIPRanges = parsePrefixes(services.LoadBalancerIPRanges)
+			s.lengthV4, s.lengthV6 = lengthOf(services.Aggregation.IPv4Length, 32), lengthOf(services.Aggregation.IPv6Length, 128)
+		}
+		a.sayings = append(a.sayings, s)
 	}
 	a.sayings = append(a.sayings, saying{to: a.b.peersWhere(func(t target) bool { return t.mesh })})
+}
+
+func lengthOf(length *int32, byDefault int) int {
+	if length == nil {
+		return byDefault
+	}
+	return int(*length)
 }
 
 // advertisements returns the usable ones that select this node, the highest precedence first,
@@ -214,31 +344,9 @@ func (a *announcer) refuseProblems(key string, service *snapshot.Service) {
 	}
 }
 
-// prefixesOf yields what a Service may be advertised by; nothing of none.
-func prefixesOf(service *snapshot.Service) iter.Seq[netip.Prefix] {
-	return func(yield func(netip.Prefix) bool) {
-		if service == nil {
-			return
-		}
-		for _, addr := range service.ClusterIPs {
-			if !yield(netip.PrefixFrom(addr, addr.BitLen())) {
-				return
-			}
-		}
-	}
-}
-
 // saysPodCIDRs reports whether pod CIDRs are said: by the rule of the mesh they always are.
 func saysPodCIDRs(spec *v1alpha1.BGPAdvertisementSpec) bool {
 	return spec == nil || spec.PodCIDRs != nil
-}
-
-// saysClusterIPs reports whether the advertisement chooses the Service. One that also
-// chooses by namespace chooses nothing yet: to leave that out would say more than was asked.
-func saysClusterIPs(spec *v1alpha1.BGPAdvertisementSpec, service *snapshot.Service) bool {
-	return spec != nil && spec.Services != nil && spec.Services.NamespaceSelector == nil &&
-		slices.Contains(spec.Services.AddressTypes, v1alpha1.AddressClusterIP) &&
-		selects(spec.Services.Selector, service.Labels)
 }
 
 // ObjectOf returns the object that a session, by the name of its peer, belongs to: a BGPPeer's

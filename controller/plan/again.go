@@ -16,7 +16,7 @@ type inputs struct {
 	local Local
 }
 
-// again makes the plan from the last one where nothing but Services has changed since: only
+// again makes the plan from the last one where nothing but Services and EndpointSlices has changed since: only
 // the prefixes of those that changed are decided anew, and the rest is shared. It returns
 // what a whole Build would, or nil where that is needed.
 func again(snap *snapshot.Snapshot, local Local, prev *Plan) *Plan {
@@ -30,14 +30,18 @@ func again(snap *snapshot.Snapshot, local Local, prev *Plan) *Plan {
 	for key := range cow.Diff(prev.made.snap.Services, snap.Services) {
 		changed[key] = true
 	}
-	if len(changed) == 0 {
+	moved := map[string]bool{}
+	for key := range cow.Diff(prev.made.snap.Slices, snap.Slices) {
+		moved[key] = true
+	}
+	if len(changed)+len(moved) == 0 {
 		return &next
 	}
-	if len(changed) > snap.Services.Len()/4 {
+	if len(changed)+len(moved) > snap.Services.Len()/4 {
 		return nil // no cheaper than the whole
 	}
 	next.announcer = prev.announcer.fork(&next, snap)
-	next.announcer.resay(changed, prev.made.snap)
+	next.announcer.resay(changed, moved, prev.made.snap)
 	next.sortRefusals()
 	return &next
 }
@@ -45,6 +49,7 @@ func again(snap *snapshot.Snapshot, local Local, prev *Plan) *Plan {
 // sameBut reports whether all inputs but the Services are the same.
 func sameBut(a, b inputs) bool {
 	return sameMap(a.snap.Nodes, b.snap.Nodes) &&
+		sameMap(a.snap.Namespaces, b.snap.Namespaces) &&
 		sameMap(a.snap.Speakers, b.snap.Speakers) &&
 		sameMap(a.snap.Peers, b.snap.Peers) &&
 		sameMap(a.snap.Advertisements, b.snap.Advertisements) &&
@@ -85,35 +90,66 @@ func (a *announcer) fork(next *Plan, snap *snapshot.Snapshot) *announcer {
 	next.Refusals = slices.Clone(next.Refusals)
 	fork := *a
 	fork.b = &b
-	fork.claims = claims{a.claims.Map().Edit()}
+	fork.claims, fork.slices, fork.members = a.claims.fork(), a.slices.fork(), a.members.fork()
 	fork.advertised = a.advertised.Map().Edit()
+	fork.quiet = a.quiet.Map().Edit()
+	fork.silent = maps.Clone(a.silent)
 	fork.tally = maps.Clone(a.tally)
 	return &fork
 }
 
-// resay decides the prefixes of changed Services anew.
-func (a *announcer) resay(changed map[string]bool, before *snapshot.Snapshot) {
-	affected := map[netip.Prefix]bool{}
+// resay decides the prefixes anew of Services that changed, or whose endpoints did.
+func (a *announcer) resay(changed, moved map[string]bool, before *snapshot.Snapshot) {
+	affected := map[netip.Addr]bool{}
+	touch := func(service *snapshot.Service) {
+		for addr := range claimsOf(service) {
+			affected[addr] = true
+		}
+	}
 	for key := range changed {
 		was, _ := before.Services.Get(key)
 		is, _ := a.b.snap.Services.Get(key)
-		for prefix := range prefixesOf(was) {
-			a.claims.drop(prefix, was)
-			affected[prefix] = true
+		a.unclaim(was)
+		a.claim(is)
+		touch(was)
+		touch(is)
+	}
+	for key := range moved {
+		was, _ := before.Slices.Get(key)
+		is, _ := a.b.snap.Slices.Get(key)
+		for _, slice := range []*snapshot.EndpointSlice{was, is} { // it may have been given to another Service
+			if slice != nil {
+				service, _ := a.b.snap.Services.Get(slice.Service)
+				touch(service)
+			}
 		}
-		for prefix := range prefixesOf(is) {
-			a.claims.add(prefix, is)
-			affected[prefix] = true
+		if was != nil {
+			a.slices.drop(was.Service, was)
+		}
+		if is != nil {
+			a.slices.add(is.Service, is)
 		}
 	}
-	a.refuseAnew(changed)
-	a.decide(maps.Keys(affected))
+	a.refuseAnew(changed, affected)
+	a.decide(hostRoutes(maps.Keys(affected)))
+	aggregates := map[netip.Prefix]bool{}
+	for addr := range affected {
+		for _, p := range a.aggregatesOf(addr) {
+			aggregates[p] = true
+		}
+	}
+	a.decide(maps.Keys(aggregates))
 }
 
-// refuseAnew makes the refusals of changed Services anew.
-func (a *announcer) refuseAnew(changed map[string]bool) {
+// refuseAnew takes back the refusals of changed Services and affected addresses, and makes
+// those anew that are not of an address.
+func (a *announcer) refuseAnew(changed map[string]bool, affected map[netip.Addr]bool) {
+	subjects := make(map[string]bool, len(affected))
+	for addr := range affected {
+		subjects[addr.String()] = true
+	}
 	a.b.plan.Refusals = slices.DeleteFunc(a.b.plan.Refusals, func(r Refusal) bool {
-		return r.Object.Kind == "Service" && changed[r.Object.Name]
+		return r.Object.Kind == "Service" && (changed[r.Object.Name] || subjects[r.Subject])
 	})
 	for key := range changed {
 		if service, there := a.b.snap.Services.Get(key); there {

@@ -4,16 +4,20 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
+	"github.com/fairway-bgp/fairway/cow"
 )
 
-// TestAPlanMadeAgainIsTheWholePlan changes Services at random, shared addresses, unreadable
-// ones and pod CIDRs among them, and demands that the plan made from the last one is what a
+// TestAPlanMadeAgainIsTheWholePlan changes Services and EndpointSlices at random, shared and aggregated
+// addresses, unreadable ones and pod CIDRs among them, and demands that the plan made from the last one is what a
 // whole Build gives, and counts as much.
 func TestAPlanMadeAgainIsTheWholePlan(t *testing.T) {
 	seed := rand.Uint64()
@@ -22,22 +26,32 @@ func TestAPlanMadeAgainIsTheWholePlan(t *testing.T) {
 	snap, local := large()
 	snap.Nodes = map[string]*snapshot.Node{"node-0": snap.Nodes["node-0"]}
 	snap.Nodes["node-0"].PodCIDRs = append(snap.Nodes["node-0"].PodCIDRs, netip.MustParsePrefix("172.16.0.3/32"))
-	snap.Services = snapshot.Services{}
+	for _, ad := range []*v1alpha1.BGPAdvertisement{
+		advertisement("aggregated", v1alpha1.AddressLoadBalancerIP, 28), advertisement("plain", v1alpha1.AddressLoadBalancerIP, 32),
+	} {
+		ad.Spec.Services.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"ad": ad.Name}}
+		snap.Advertisements[ad.Name] = ad
+	}
+	snap.Services, snap.Slices = snapshot.Services{}, cow.Map[string, *snapshot.EndpointSlice]{}
 	p := plan.Build(snap, local, nil)
 	for step := range 2000 {
-		next, services := *snap, snap.Services.Edit()
+		next, services, moved := *snap, snap.Services.Edit(), snap.Slices.Edit()
 		for range 1 + r.IntN(3) {
-			key := fmt.Sprintf("default/service-%d", r.IntN(30))
-			switch r.IntN(4) {
+			name := fmt.Sprintf("service-%d", r.IntN(30))
+			switch r.IntN(6) {
 			case 0:
-				services.Delete(key)
+				services.Delete("default/" + name)
 			case 1:
-				services.Set(key, &snapshot.Service{Problems: []string{"unreadable"}})
+				services.Set("default/"+name, &snapshot.Service{Namespace: "default", Name: name, Problems: []string{"unreadable"}})
+			case 2:
+				moved.Delete(fmt.Sprintf("default/slice-%d", r.IntN(40)))
+			case 3:
+				moved.Set(fmt.Sprintf("default/slice-%d", r.IntN(40)), randomSlice(r, "default/"+name))
 			default:
-				services.Set(key, service(r.IntN(10))) // so that several share an address
+				services.Set("default/"+name, randomService(r, name))
 			}
 		}
-		next.Services = services.Map()
+		next.Services, next.Slices = services.Map(), moved.Map()
 		snap = &next
 		p = plan.Build(snap, local, p)
 		whole := plan.Build(snap, local, nil)
@@ -45,7 +59,7 @@ func TestAPlanMadeAgainIsTheWholePlan(t *testing.T) {
 			t.Fatalf("step %d: made again\n%s\nwhole\n%s", step, got, want)
 		}
 		up := func(string) bool { return true }
-		if got, want := p.Said(up), whole.Said(up); !slices.Equal(got, want) {
+		if got, want := fmt.Sprint(p.Said(up)), fmt.Sprint(whole.Said(up)); got != want {
 			t.Fatalf("step %d: made again, it says %v; whole, %v", step, got, want)
 		}
 	}
@@ -78,6 +92,31 @@ func TestAnObjectThatCannotBeReadIsNotAccepted(t *testing.T) {
 	}
 }
 
+// randomService has addresses that others have as well, those of nodes and outside the ranges
+// among them, and any policies.
+func randomService(r *rand.Rand, name string) *snapshot.Service {
+	s := service(r.IntN(10))
+	s.Name, s.Labels = name, snapshot.LabelsFrom(map[string]string{"ad": []string{"aggregated", "plain", "none"}[r.IntN(3)]})
+	s.InternalLocal, s.ExternalLocal = r.IntN(4) == 0, r.IntN(2) == 0
+	if r.IntN(2) == 0 {
+		s.LoadBalancerIPs = []netip.Addr{
+			netip.AddrFrom4([4]byte{198, 51, 100, byte(r.IntN(40))}),
+			netip.AddrFrom4([4]byte{192, 0, 2, byte(8 + r.IntN(6))}),
+		}
+	}
+	return s
+}
+
+func randomSlice(r *rand.Rand, service string) *snapshot.EndpointSlice {
+	s := &snapshot.EndpointSlice{Service: service, Family: bgp.Family(1 + r.IntN(2))}
+	for _, node := range []string{"", "node-0", "node-1", "node-2"} {
+		if n := (snapshot.Endpoints{Node: node, Ready: r.Int32N(2), Draining: r.Int32N(2)}); n.Ready+n.Draining > 0 {
+			s.Nodes = append(s.Nodes, n)
+		}
+	}
+	return s
+}
+
 // TestAPlanMadeTwiceFromTheSameLastOneIsTheSame: what a plan shares with the last one must not
 // change the last one.
 func TestAPlanMadeTwiceFromTheSameLastOneIsTheSame(t *testing.T) {
@@ -86,7 +125,9 @@ func TestAPlanMadeTwiceFromTheSameLastOneIsTheSame(t *testing.T) {
 	text := last.String()
 	for i := range 3 {
 		next, services := *snap, snap.Services.Edit()
-		services.Set("default/service-1", service(7)) // that of another one
+		theirs := service(7)
+		theirs.Name = "service-1"
+		services.Set("default/service-1", theirs)
 		services.Delete("default/service-2")
 		services.Delete("default/service-7")
 		next.Services = services.Map()

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
 	"github.com/fairway-bgp/fairway/cow"
@@ -22,14 +23,10 @@ func large() (*snapshot.Snapshot, plan.Local) {
 	}}
 	v1alpha1.SetDefaultsBGPSpeaker(speaker)
 	snap := &snapshot.Snapshot{
-		Nodes:    map[string]*snapshot.Node{},
-		Speakers: map[string]*v1alpha1.BGPSpeaker{"default": speaker},
-		Peers:    map[string]*v1alpha1.BGPPeer{},
-		Advertisements: map[string]*v1alpha1.BGPAdvertisement{"default": {
-			ObjectMeta: metav1.ObjectMeta{Name: "default"},
-			Spec: v1alpha1.BGPAdvertisementSpec{PodCIDRs: &v1alpha1.AdvertisedPodCIDRs{}, Services: &v1alpha1.AdvertisedServices{
-				AddressTypes: []v1alpha1.ServiceAddressType{v1alpha1.AddressClusterIP}}},
-		}},
+		Nodes:          map[string]*snapshot.Node{},
+		Speakers:       map[string]*v1alpha1.BGPSpeaker{"default": speaker},
+		Peers:          map[string]*v1alpha1.BGPPeer{},
+		Advertisements: map[string]*v1alpha1.BGPAdvertisement{"default": advertisement("default", v1alpha1.AddressClusterIP, 32)},
 	}
 	for i := range 2 {
 		p := &v1alpha1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("tor-%d", i)}, Spec: v1alpha1.BGPPeerSpec{Address: fmt.Sprintf("192.0.2.%d", i+1), ASN: &peerASN}}
@@ -44,13 +41,29 @@ func large() (*snapshot.Snapshot, plan.Local) {
 			PodCIDRs:  []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)},
 		}
 	}
-	services := map[string]*snapshot.Service{}
+	services, endpoints := map[string]*snapshot.Service{}, map[string]*snapshot.EndpointSlice{}
 	for i := range 10000 {
-		services[fmt.Sprintf("default/service-%d", i)] = service(i)
+		s := service(i)
+		services[s.Key()] = s
+		for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
+			endpoints[fmt.Sprintf("%s-%d", s.Key(), family)] = &snapshot.EndpointSlice{
+				Service: s.Key(), Family: family, Nodes: []snapshot.Endpoints{{Node: fmt.Sprintf("node-%d", i%5000), Ready: 1}}}
+		}
 	}
-	snap.Services = cow.Of(services)
+	snap.Services, snap.Slices = cow.Of(services), cow.Of(endpoints)
 	local := plan.Local{NodeName: "node-0", Networks: []plan.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Addr: netip.MustParseAddr("192.0.2.11"), Link: 2}}}
 	return snap, local
+}
+
+func advertisement(name string, kind v1alpha1.ServiceAddressType, length int32) *v1alpha1.BGPAdvertisement {
+	ad := &v1alpha1.BGPAdvertisement{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: v1alpha1.BGPAdvertisementSpec{PodCIDRs: &v1alpha1.AdvertisedPodCIDRs{}, Services: &v1alpha1.AdvertisedServices{
+			AddressTypes: []v1alpha1.ServiceAddressType{kind}, Aggregation: v1alpha1.Aggregation{IPv4Length: &length},
+		}},
+	}
+	v1alpha1.SetDefaultsBGPAdvertisement(ad)
+	return ad
 }
 
 func service(i int) *snapshot.Service {
@@ -73,7 +86,9 @@ func BenchmarkOneServiceChanges(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
 		next, services := *snap, snap.Services.Edit()
-		services.Set("default/service-7", service(20000+i%2))
+		changed := service(20000 + i%2)
+		changed.Name = "service-7"
+		services.Set("default/service-7", changed)
 		next.Services = services.Map()
 		snap = &next
 		b.StartTimer()

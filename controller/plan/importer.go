@@ -35,14 +35,15 @@ type Importer struct {
 // for those routes that must be named one by one.
 func (b *builder) newImporter() *Importer {
 	im := &Importer{
-		networks:  b.local.Networks,
-		linksDown: b.local.LinksDown,
-		addresses: map[netip.Addr]bool{},
-		services:  b.services,
-		kernel:    b.plan.Kernel,
-		nodes:     map[netip.Addr]bool{},
-		vitalAs:   map[netip.Addr]string{},
-		named:     map[string][]netip.Prefix{},
+		networks:   b.local.Networks,
+		linksDown:  b.local.LinksDown,
+		addresses:  map[netip.Addr]bool{},
+		services:   b.services,
+		kernel:     b.plan.Kernel,
+		nodeRanges: b.nodeRanges,
+		nodes:      map[netip.Addr]bool{},
+		vitalAs:    map[netip.Addr]string{},
+		named:      map[string][]netip.Prefix{},
 	}
 	for _, a := range b.local.Addresses {
 		im.addresses[a.WithZone("")] = true
@@ -52,7 +53,6 @@ func (b *builder) newImporter() *Importer {
 	}
 	if b.speaker != nil {
 		im.protected = parsePrefixes(b.speaker.Spec.Kernel.ProtectedPrefixes)
-		im.nodeRanges = parsePrefixes(b.speaker.Spec.Cluster.NodeCIDRs)
 		im.viaDefault = b.speaker.Spec.Kernel.ResolveViaDefault != nil && *b.speaker.Spec.Kernel.ResolveViaDefault
 	}
 	b.noteVital(im)

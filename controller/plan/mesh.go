@@ -100,8 +100,8 @@ func (b *builder) planMeshSession(m mesh, node *snapshot.Node, other part, f bgp
 		return false // learned from the routers: what the scope asks for, so nothing is refused
 	}
 	ref := Ref{"Node", node.Name}
-	if by, taken := b.taken[theirs]; taken {
-		b.refuse(ref, theirs.String(), v1alpha1.ReasonConflicted, fmt.Sprintf("no mesh session: %s names the same address", by))
+	if taken := b.targetAt(theirs); taken != nil {
+		b.refuse(ref, theirs.String(), v1alpha1.ReasonConflicted, fmt.Sprintf("no mesh session: %s names the same address", taken.ref))
 		return false
 	}
 	peer := bgp.Peer{
@@ -130,7 +130,7 @@ func (b *builder) planMeshSession(m mesh, node *snapshot.Node, other part, f bgp
 	if onLink {
 		b.noteCarrier(&peer, network)
 	}
-	b.addTarget(target{peer: peer, ref: ref, mesh: true, reflector: other.reflector})
+	b.targets = append(b.targets, target{peer: peer, ref: ref, mesh: true, reflector: other.reflector})
 	return true
 }
 

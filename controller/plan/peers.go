@@ -65,7 +65,7 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 		withhold(v1alpha1.ReasonNotImplemented, message)
 		return
 	}
-	if reason, message := b.unusable(address); reason != "" {
+	if reason, message := b.taken(address); reason != "" {
 		b.verdictIfValid(ref, p.Generation, reason, message)
 		return
 	}
@@ -87,7 +87,7 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	}
 	b.setNextHops(&peer, ref)
 	b.judge(ref, p.Generation, p.NotImplemented())
-	b.addTarget(target{peer: peer, ref: ref, labels: p.Labels})
+	b.targets = append(b.targets, target{peer: peer, ref: ref, labels: p.Labels})
 }
 
 // impossible says why the session cannot be tried in this version; "" when it can.
@@ -101,13 +101,13 @@ func impossible(p *v1alpha1.BGPPeer, address netip.Addr) string {
 	return ""
 }
 
-// unusable says why the address cannot be that of a peer; "" when it can.
-func (b *builder) unusable(address netip.Addr) (reason, message string) {
+// taken says why the address cannot be that of a peer; "" when it can.
+func (b *builder) taken(address netip.Addr) (reason, message string) {
 	if slices.Contains(b.local.Addresses, address) {
 		return ReasonPeerIsSelf, fmt.Sprintf("%s is an address of this node itself; narrow the nodeSelector or correct the address", address)
 	}
-	if other, taken := b.taken[address]; taken {
-		return v1alpha1.ReasonConflicted, fmt.Sprintf("%s is already the address of the older %s on this node", address, other)
+	if other := b.targetAt(address); other != nil {
+		return v1alpha1.ReasonConflicted, fmt.Sprintf("%s is already the address of the older %s on this node", address, other.ref)
 	}
 	return "", ""
 }
@@ -152,9 +152,13 @@ func (b *builder) withhold(object string, address netip.Addr, message string) {
 	b.plan.Withheld = append(b.plan.Withheld, Withheld{object, address, message})
 }
 
-func (b *builder) addTarget(t target) {
-	b.targets = append(b.targets, t)
-	b.taken[t.peer.Address] = t.ref
+func (b *builder) targetAt(address netip.Addr) *target {
+	for i := range b.targets {
+		if b.targets[i].peer.Address == address {
+			return &b.targets[i]
+		}
+	}
+	return nil
 }
 
 // password returns the session password that a Secret holds. Without one, value is empty, and

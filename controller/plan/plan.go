@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
@@ -136,13 +134,11 @@ func build(snap *snapshot.Snapshot, local Local, prev Accepted) *Plan {
 		fallback = &snapshot.Snapshot{}
 	}
 	b := &builder{
-		snap:      snap,
-		fallback:  fallback,
-		local:     local,
-		prev:      prev,
-		node:      snap.Nodes[local.NodeName],
-		taken:     map[netip.Addr]Ref{},
-		selectors: map[*v1alpha1.BGPSpeaker]labels.Selector{},
+		snap:     snap,
+		fallback: fallback,
+		local:    local,
+		prev:     prev,
+		node:     snap.Nodes[local.NodeName],
 		plan: &Plan{
 			made:              inputs{snap, local},
 			StaleSweepSeconds: defaultStaleSweepSeconds,
@@ -172,12 +168,12 @@ type builder struct {
 	speakers []*v1alpha1.BGPSpeaker // usable ones, the oldest first
 	speaker  *v1alpha1.BGPSpeaker   // the one that counts for this node
 	asn      uint32
-	pods     []bgp.PrefixRule   // what belongs to the cluster's pods
-	services []netip.Prefix     // the cluster's Service ranges
-	targets  []target           // sessions, and what selects them
-	taken    map[netip.Addr]Ref // addresses of the sessions, and whose they are
-
-	selectors map[*v1alpha1.BGPSpeaker]labels.Selector // topology.reflectors, each made once
+	pods     []bgp.PrefixRule // what belongs to the cluster's pods
+	services []netip.Prefix   // the cluster's Service ranges
+	// nodeRanges and nodeAddresses are those of the cluster's nodes, as far as they are known.
+	nodeRanges    []netip.Prefix
+	nodeAddresses map[netip.Addr]bool
+	targets       []target // sessions, and what selects them
 }
 
 func (b *builder) build() {

@@ -16,6 +16,7 @@ import (
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/dir"
 	"github.com/fairway-bgp/fairway/controller/plan"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
 	"github.com/fairway-bgp/fairway/routes"
 )
 
@@ -27,8 +28,10 @@ var update = flag.Bool("update", false, "rewrite what the cases expect; read the
 //	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A", "no carrier N",
 //	         "sysctl NAME VALUE WANTED required" (or "recommended")
 //	*.yaml   the manifests
+//	endpoints  where Services have endpoints: "NAMESPACE/NAME FAMILY ready NODE, draining NODE", the
+//	         family both IPv4 and IPv6 where it is "both", the node "-" where there is none
 //	plan     the plan, as text
-//	then-*.yaml, then   manifests that replace those of the same name, and the plan after
+//	then-*.yaml, then-endpoints, then   what replaces those of the same name, and the plan after
 //	others   the kernel's routes that are not ours: "PREFIX [via GATEWAY] link N", "PREFIX unreachable"
 //	rib      learned paths: "PREFIX from PEER via NEXTHOP", lines of one prefix together, the best
 //	         first; "or" before a path that the decision process puts behind those above it
@@ -63,13 +66,16 @@ func runCase(t *testing.T, file string) {
 		}
 	}
 	local := parseLocal(t, section["local"])
-	p := build(t, manifests, local, nil)
+	p := build(t, manifests, section["endpoints"], local, nil)
 	got := map[string]string{"plan": p.String()}
-	if len(then) > 0 {
+	if endpoints, moved := section["then-endpoints"]; len(then) > 0 || moved {
 		for name, data := range then {
 			manifests[name] = data
 		}
-		p = build(t, manifests, local, p)
+		if !moved {
+			endpoints = section["endpoints"]
+		}
+		p = build(t, manifests, endpoints, local, p)
 		got["then"] = p.String()
 	}
 	if rib, ok := section["rib"]; ok {
@@ -78,13 +84,56 @@ func runCase(t *testing.T, file string) {
 	compare(t, file, archive, got)
 }
 
-func build(t *testing.T, manifests map[string][]byte, local plan.Local, prev *plan.Plan) *plan.Plan {
+func build(t *testing.T, manifests map[string][]byte, endpoints string, local plan.Local, prev *plan.Plan) *plan.Plan {
 	t.Helper()
 	snap, problems := dir.Parse(manifests)
 	if len(problems) > 0 {
 		t.Fatalf("the manifests of the case do not parse: %v", problems)
 	}
+	slices := snap.Slices.Edit()
+	for name, slice := range parseEndpoints(t, endpoints) {
+		slices.Set(name, slice)
+	}
+	snap.Slices = slices.Map()
 	return plan.Build(snap, local, prev)
+}
+
+// parseEndpoints makes an EndpointSlice of each line, and two where it says both families.
+func parseEndpoints(t *testing.T, text string) map[string]*snapshot.EndpointSlice {
+	t.Helper()
+	families := map[string][]bgp.Family{"IPv4": {bgp.IPv4Unicast}, "IPv6": {bgp.IPv6Unicast}, "both": {bgp.IPv4Unicast, bgp.IPv6Unicast}}
+	out := map[string]*snapshot.EndpointSlice{}
+	for line := range strings.Lines(text) {
+		service, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		family, rest, _ := strings.Cut(rest, " ")
+		if families[family] == nil {
+			t.Fatalf("endpoints: cannot read %q", line)
+		}
+		for _, f := range families[family] {
+			slice := &snapshot.EndpointSlice{Service: service, Family: f}
+			for _, part := range strings.Split(rest, ", ") {
+				slice.Nodes = append(slice.Nodes, parseEndpoint(t, part))
+			}
+			out[fmt.Sprintf("%s-%d", service, len(out))] = slice
+		}
+	}
+	return out
+}
+
+func parseEndpoint(t *testing.T, text string) snapshot.Endpoints {
+	t.Helper()
+	state, node, ok := strings.Cut(text, " ")
+	if node == "-" {
+		node = ""
+	}
+	switch {
+	case ok && state == "ready":
+		return snapshot.Endpoints{Node: node, Ready: 1}
+	case ok && state == "draining":
+		return snapshot.Endpoints{Node: node, Draining: 1}
+	}
+	t.Fatalf("endpoints: cannot read %q", text)
+	return snapshot.Endpoints{}
 }
 
 func compare(t *testing.T, file string, archive *txtar.Archive, got map[string]string) {

@@ -19,6 +19,20 @@ const (
 	ReasonNotAdvertised = "NotAdvertised"
 	// ReasonOverridden: another advertisement decides this attribute.
 	ReasonOverridden = "Overridden"
+	// ReasonNoReadyEndpoint: no endpoint of the Service is ready anywhere.
+	ReasonNoReadyEndpoint = "NoReadyEndpoint"
+	// ReasonNoLocalEndpoint: the Service is for nodes with an endpoint of it, and this has none.
+	ReasonNoLocalEndpoint = "NoLocalEndpoint"
+	// ReasonOutsideRanges: the address lies in no range that may be announced.
+	ReasonOutsideRanges = "OutsideRanges"
+	// ReasonOtherLoadBalancer: the Service's load balancer is another's.
+	ReasonOtherLoadBalancer = "OtherLoadBalancer"
+	// ReasonAddressOfNode: the Service's address is one of a node.
+	ReasonAddressOfNode = "AddressOfNode"
+	// ReasonAddressInPodCIDR: the Service's address lies inside a pod CIDR.
+	ReasonAddressInPodCIDR = "AddressInPodCIDR"
+	// ReasonAddressShared: several Services have the address, and not all are served here.
+	ReasonAddressShared = "AddressShared"
 	// ReasonNoNextHop: there is no next hop of the family that the peer could use.
 	ReasonNoNextHop = "NoNextHop"
 )

@@ -14,6 +14,8 @@ type Said struct {
 	Pods          bool // the node's pod CIDRs; otherwise addresses of Services
 	Advertised    int  // heard by at least one peer whose session is up
 	Down          int  // meant for peers none of whose sessions is up
+	// Rejected counts the addresses that nobody hears because of a mistake, by reason; nil: none.
+	Rejected map[string]int
 }
 
 // group is prefixes of one kind that are told alike.
@@ -33,11 +35,15 @@ func (p *Plan) Said(up func(peer string) bool) []Said {
 	if a == nil {
 		return nil
 	}
-	rows := map[Said]*Said{}
+	type kind struct {
+		name string
+		pods bool
+	}
+	rows := map[kind]*Said{}
 	row := func(s saying, pods bool) *Said {
-		key := Said{Advertisement: s.ref.Name, Pods: pods}
+		key := kind{s.ref.Name, pods}
 		if rows[key] == nil {
-			rows[key] = &key
+			rows[key] = &Said{Advertisement: s.ref.Name, Pods: pods}
 		}
 		return rows[key]
 	}
@@ -62,6 +68,11 @@ func (p *Plan) Said(up func(peer string) bool) []Said {
 			})
 		}
 	}
+	for q, count := range a.silent {
+		if count > 0 && q.amiss() {
+			q.by.each(func(index int) { row(a.sayings[index], false).reject(q.reason, count) })
+		}
+	}
 	out := make([]Said, 0, len(rows))
 	for _, r := range rows {
 		out = append(out, *r)
@@ -78,6 +89,13 @@ func (s *Said) count(prefixes int, heard bool) {
 	} else {
 		s.Down += prefixes
 	}
+}
+
+func (s *Said) reject(reason string, addresses int) {
+	if s.Rejected == nil {
+		s.Rejected = map[string]int{}
+	}
+	s.Rejected[reason] += addresses
 }
 
 // heard reports whether a peer of the audience that the saying is for has its session up.

@@ -12,7 +12,7 @@ import (
 
 func TestSaidCountsWhatPeersHear(t *testing.T) {
 	snap, local := large()
-	snap.Services = cow.Of(map[string]*snapshot.Service{"default/a": service(1), "default/b": service(2)})
+	snap.Services = cow.Of(map[string]*snapshot.Service{"default/service-1": service(1), "default/service-2": service(2)})
 	p := plan.Build(snap, local, nil)
 	for _, tt := range []struct{ up, want string }{
 		{"", "default pods 0/1, default services 0/2"}, // IPv4 alone: the node has no IPv6 next hop

@@ -262,6 +262,13 @@ func (b *builder) clusterRanges() {
 		return
 	}
 	cluster := &b.speaker.Spec.Cluster
+	b.nodeRanges = parsePrefixes(cluster.NodeCIDRs)
+	b.nodeAddresses = map[netip.Addr]bool{}
+	for _, node := range b.snap.Nodes {
+		for _, addr := range node.Addresses {
+			b.nodeAddresses[addr] = true
+		}
+	}
 	b.services = b.snap.ServiceCIDRs
 	if len(cluster.ServiceCIDRs) > 0 {
 		b.services = parsePrefixes(cluster.ServiceCIDRs)

@@ -33,6 +33,12 @@ func (p *Plan) String() string {
 			b.WriteByte('\n')
 		}
 	}
+	for _, s := range p.Silences() {
+		if amiss(s.Reason) {
+			continue // it is among the refusals
+		}
+		fmt.Fprintf(&b, "silent %s of Service/%s %s: %s\n", s.Address, s.Service, s.Reason, s.Message)
+	}
 	for _, r := range p.Resets {
 		fmt.Fprintf(&b, "resets %s for %s\n", r.Peer, strings.Join(r.Because, ", "))
 	}

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
@@ -40,24 +37,10 @@ func (b *builder) partOf(node *snapshot.Node) part {
 	case v1alpha1.TopologyFullMeshAndReflectors:
 		p.meshes, p.reflects = true, true
 	}
-	if b.selectsReflector(s, node) {
+	if to := s.Spec.Topology.Reflectors; to != nil && selects(to, node.Labels) {
 		p.reflector, p.clusterID = p.reflects, b.clusterIDOf(node, s)
 	}
 	return p
-}
-
-// selectsReflector reports whether topology.reflectors of a speaker selects a node; an absent
-// one selects none. There are many nodes, so the selector is made once.
-func (b *builder) selectsReflector(s *v1alpha1.BGPSpeaker, node *snapshot.Node) bool {
-	selector, made := b.selectors[s]
-	if !made {
-		var err error
-		if selector, err = metav1.LabelSelectorAsSelector(s.Spec.Topology.Reflectors); err != nil {
-			selector = labels.Nothing() // validation has seen to it
-		}
-		b.selectors[s] = selector
-	}
-	return selector.Matches(node.Labels)
 }
 
 // asnOfPart is what asnOf says, but for this node, whose last AS number outlives a mistake.
@@ -108,7 +91,7 @@ func (b *builder) judgeReflectors(ref Ref) {
 		if b.partOf(node).reflector {
 			return
 		}
-		if b.selectsReflector(b.speaker, node) {
+		if selects(b.speaker.Spec.Topology.Reflectors, node.Labels) {
 			selected++
 		}
 	}

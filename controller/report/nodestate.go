@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -269,6 +270,11 @@ func refusedRows(refusals map[Refusal]int) []v1alpha1.RefusedCount {
 			sums[refusal.Reason] += n
 		}
 	}
+	return refusedCounts(sums)
+}
+
+// refusedCounts returns counts by reason, the greatest first.
+func refusedCounts(sums map[string]int) []v1alpha1.RefusedCount {
 	var rows []v1alpha1.RefusedCount
 	for reason, n := range sums {
 		rows = append(rows, v1alpha1.RefusedCount{Reason: reason, Count: count(n)})
@@ -309,20 +315,25 @@ func problemRow(p Problem) v1alpha1.Problem {
 	return v1alpha1.Problem{Kind: p.Kind, Name: p.Name, Reason: p.Reason, Message: valid(message)}
 }
 
-// seconds is a time as the API keeps it: what is read back equals what was written.
 // advertisedRows tells what became of each advertisement; one that says nothing has a row too.
 func advertisedRows(list []Advertised) []v1alpha1.AdvertisedState {
 	var rows []v1alpha1.AdvertisedState
 	for _, a := range list {
 		row := v1alpha1.AdvertisedState{Name: a.Name, Source: a.Source, Advertised: count(a.Advertised)}
+		rejected := maps.Clone(a.Rejected)
 		if a.Down > 0 {
-			row.Rejected = []v1alpha1.RefusedCount{{Reason: v1alpha1.ReasonSessionsDown, Count: count(a.Down)}}
+			if rejected == nil {
+				rejected = map[string]int{}
+			}
+			rejected[v1alpha1.ReasonSessionsDown] += a.Down
 		}
+		row.Rejected = refusedCounts(rejected)
 		rows = append(rows, row)
 	}
 	return rows
 }
 
+// seconds is a time as the API keeps it: what is read back equals what was written.
 func seconds(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second)) }
 
 // count fits a count into the schema's integers.

@@ -69,6 +69,8 @@ type Advertised struct {
 	Source     v1alpha1.AdvertisedSource
 	Advertised int // told to at least one peer
 	Down       int // meant for peers whose sessions are all down
+	// Rejected counts the prefixes that a mistake keeps from being told, by reason.
+	Rejected map[string]int
 }
 
 // Sysctl is a setting of the kernel that is not as it should be.

@@ -58,34 +58,6 @@ func podCIDRs(in *corev1.Node) []string {
 	return in.Spec.PodCIDRs
 }
 
-// ServiceFrom trims a Service; nil when it has no address that could be advertised
-// (headless, ExternalName, not yet assigned).
-func ServiceFrom(in *corev1.Service) *Service {
-	if in.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil
-	}
-	out := &Service{Namespace: shared(in.Namespace), Name: strings.Clone(in.Name), Labels: LabelsFrom(in.Labels)}
-	ips := in.Spec.ClusterIPs
-	if len(ips) == 0 && in.Spec.ClusterIP != "" {
-		ips = []string{in.Spec.ClusterIP}
-	}
-	for _, s := range ips {
-		if s == corev1.ClusterIPNone || s == "" {
-			continue
-		}
-		addr, err := netip.ParseAddr(s)
-		if err != nil {
-			out.Problems = append(out.Problems, fmt.Sprintf("clusterIP %q is not an IP address", s))
-			continue
-		}
-		out.ClusterIPs = append(out.ClusterIPs, addr.Unmap())
-	}
-	if len(out.ClusterIPs) == 0 && len(out.Problems) == 0 {
-		return nil
-	}
-	return out
-}
-
 // PasswordFrom reads a session's password from a Secret.
 func PasswordFrom(in *corev1.Secret) Password {
 	value, ok := in.Data[PasswordKey]

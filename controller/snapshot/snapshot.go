@@ -20,6 +20,10 @@ type Snapshot struct {
 	Nodes map[string]*Node
 	// Services by namespace/name.
 	Services Services
+	// Slices by namespace/name.
+	Slices cow.Map[string, *EndpointSlice]
+	// Namespaces by name; none where nothing chooses by them.
+	Namespaces map[string]*Namespace
 	// ServiceCIDRs of the cluster, from ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
 	// APIServers are the addresses at which the source reaches the API server, as far as they
@@ -65,15 +69,6 @@ type Node struct {
 	Annotations map[string]string // only those under bgp.fairway.dev/
 	Addresses   []netip.Addr      // type InternalIP, in the order of the object
 	PodCIDRs    []netip.Prefix    // masked
-	// Problems are the parts of the object that could not be read, in words.
-	Problems []string
-}
-
-// Service is a Service that has addresses, trimmed.
-type Service struct {
-	Namespace, Name string
-	Labels          Labels
-	ClusterIPs      []netip.Addr
 	// Problems are the parts of the object that could not be read, in words.
 	Problems []string
 }

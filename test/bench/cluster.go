@@ -64,7 +64,7 @@ func cached(nodes, services int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	examples, err := json.Marshal([]any{kubernetes, nodes, services, node(1), service(1), endpointSlice(1, nodes)})
+	examples, err := json.Marshal([]any{kubernetes, nodes, services, node(1), service(1), endpointSlice(services, nodes)})
 	if err != nil {
 		return "", err
 	}
@@ -108,7 +108,8 @@ func (s *site) populate(ctx context.Context, nodes, services int) error {
 			_, err := client.CoreV1().Services("default").Create(ctx, service(i), metav1.CreateOptions{})
 			return err
 		}},
-		{"EndpointSlices", services, func(ctx context.Context, i int) error {
+		// One more, for the Service that comes and goes.
+		{"EndpointSlices", services + 1, func(ctx context.Context, i int) error {
 			_, err := client.DiscoveryV1().EndpointSlices("default").Create(ctx, endpointSlice(i, nodes), metav1.CreateOptions{})
 			return err
 		}},
@@ -148,7 +149,9 @@ func (s *site) prefixes(ctx context.Context) (prefixes, error) {
 			if err != nil {
 				return nil, fmt.Errorf("service %s/%s: %w", svc.Namespace, svc.Name, err)
 			}
-			want.add(netip.PrefixFrom(addr, addr.BitLen()))
+			if addr.Is4() { // the EndpointSlices are of IPv4
+				want.add(netip.PrefixFrom(addr, addr.BitLen()))
+			}
 		}
 	}
 	return want, nil

@@ -28,12 +28,11 @@ const manyServices = 2000
 // planResult is what a run of the bench plan has found. The agent is a client of two route
 // reflectors.
 type planResult struct {
-	Bench    string `json:"bench"`
-	Topology string `json:"topology"`
-	Nodes    int    `json:"nodes"`
-	Services int    `json:"services"`
-	// EndpointSlices are there and make work for the API server; the agent does not read them.
-	EndpointSlices int `json:"endpointslices"`
+	Bench          string `json:"bench"`
+	Topology       string `json:"topology"`
+	Nodes          int    `json:"nodes"`
+	Services       int    `json:"services"`
+	EndpointSlices int    `json:"endpointslices"`
 	// FirstPlanSeconds is the time from when /readyz of a starting API server is content until the
 	// speaker holds the first plan of an agent that was waiting for it: the median of FirstPlans.
 	FirstPlanSeconds float64   `json:"first_plan_seconds"`

@@ -66,8 +66,11 @@ func override(spec, more []string) string {
 	return strings.Join(spec, ", ")
 }
 
+// liveService is a Service with an endpoint somewhere.
 func liveService(name, address, labels string) string {
-	return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: default, labels: {%s}}\nspec: {clusterIP: %s, clusterIPs: [%s]}\n", name, labels, address, address)
+	return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %[1]s, namespace: default, labels: {%[2]s}}\nspec: {clusterIP: %[3]s, clusterIPs: [%[3]s]}\n"+
+		"---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: %[1]s, namespace: default, labels: {kubernetes.io/service-name: %[1]s}}\n"+
+		"addressType: IPv4\nendpoints: [{addresses: [10.244.9.9], nodeName: node-9}]\n", name, labels, address)
 }
 
 func liveSecret(data string) string {

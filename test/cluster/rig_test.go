@@ -16,6 +16,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairway-bgp/fairway/controller/kube/client"
@@ -300,8 +302,27 @@ func service(name, ipv4, ipv6 string) *corev1.Service {
 	}
 }
 
+func endpointSlice(service string, family discoveryv1.AddressType, addr string) *discoveryv1.EndpointSlice {
+	return &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: strings.ToLower(service + "-" + string(family)), Labels: map[string]string{discoveryv1.LabelServiceName: service},
+		},
+		AddressType: family,
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{addr}}},
+	}
+}
+
+// createService creates a Service that has an endpoint of each family, on no node in particular.
 func (r *rig) createService(s *corev1.Service) {
 	r.t.Helper()
+	for _, slice := range []*discoveryv1.EndpointSlice{
+		endpointSlice(s.Name, discoveryv1.AddressTypeIPv4, "10.244.9.9"), endpointSlice(s.Name, discoveryv1.AddressTypeIPv6, "fd00:10:244:9::9"),
+	} {
+		_, err := r.cp.Client().DiscoveryV1().EndpointSlices("default").Create(r.t.Context(), slice, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			r.t.Fatal(err)
+		}
+	}
 	if _, err := r.cp.Client().CoreV1().Services("default").Create(r.t.Context(), s, metav1.CreateOptions{}); err != nil {
 		r.t.Fatal(err)
 	}

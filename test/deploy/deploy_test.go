@@ -84,15 +84,18 @@ func (r request) String() string {
 }
 
 var agentRequests = slices.Concat(
-	requests(true, "get list watch", "", "", "nodes", "services"),
+	requests(true, "get list watch", "", "", "nodes", "services", "namespaces"),
+	requests(true, "get list watch", "discovery.k8s.io", "", "endpointslices"),
 	requests(true, "get list watch", "networking.k8s.io", "", "servicecidrs"),
 	requests(true, "get list watch", v1alpha1.GroupName, "", "bgpspeakers", "bgppeers", "bgpadvertisements", "bgpnodestates"),
 	requests(true, "create update patch", v1alpha1.GroupName, "", "bgpnodestates"),
 	requests(true, "get update patch", v1alpha1.GroupName, "", "bgpnodestates/status"),
 	requests(true, "get list watch", "", namespace, "secrets"),
 	requests(true, "create patch", "events.k8s.io", "default", "events"),
+	requests(true, "create patch", "events.k8s.io", "shop", "events"),
 
-	requests(false, "create update patch delete", "", "", "nodes", "services", "services/status", "nodes/status"),
+	requests(false, "create update patch delete", "", "", "nodes", "services", "services/status", "nodes/status", "namespaces"),
+	requests(false, "create update patch delete", "discovery.k8s.io", "", "endpointslices"),
 	requests(false, "create update patch delete", v1alpha1.GroupName, "",
 		"bgpspeakers", "bgppeers", "bgpadvertisements", "bgpspeakers/status", "bgppeers/status", "bgpadvertisements/status"),
 	requests(false, "delete deletecollection", v1alpha1.GroupName, "", "bgpnodestates"),
@@ -101,7 +104,6 @@ var agentRequests = slices.Concat(
 	requests(false, "create update patch delete", "", namespace, "secrets"),
 	requests(false, "create", "", namespace, "serviceaccounts/token", "pods"),
 	requests(false, "get list watch update delete", "events.k8s.io", "default", "events"),
-	requests(false, "create patch", "events.k8s.io", "kube-system", "events"),
 )
 
 var controllerRequests = slices.Concat(

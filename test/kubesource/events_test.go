@@ -179,6 +179,21 @@ func TestEventsTellWhatChanges(t *testing.T) {
 		other.Report(&theirs)
 		eventuallyPublished(t, cp, want, "Warning PrefixesRefused BGPPeer/tor x1: node-b: learned prefixes that stay out of the kernel: 7 (OwnPodCIDR)")
 	})
+	t.Run("an address of a Service that is not announced, in the Service's namespace", func(t *testing.T) {
+		clearEvents(t, cp)
+		apply(t, cp, namespaced("shop", ""), strings.Replace(service("web", "10.96.0.81"), "namespace: default", "namespace: shop", 1))
+		r := nodeReport("node-a")
+		r.Problems = []report.Problem{{Kind: "Service", Name: "shop/web", Subject: "203.0.113.9", Reason: "OutsideRanges", Message: "203.0.113.9 lies in no range"}}
+		w.Report(r)
+		eventuallyPublished(t, cp, "Warning OutsideRanges Service/web x1: 203.0.113.9 lies in no range (said first by the agent on node-a)")
+		list, err := cp.Client().EventsV1().Events("shop").List(t.Context(), metav1.ListOptions{})
+		if err != nil || len(list.Items) != 1 {
+			t.Errorf("%d Events in the namespace, %v", len(list.Items), err)
+		}
+		if err := cp.Client().EventsV1().Events("shop").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("nothing of what is gone", func(t *testing.T) {
 		clearEvents(t, cp)
 		w.Report(nodeReport("node-a", sessionWith("gone", bgp.Established, began, ""), sessionWith("tor", bgp.Established, began.Add(time.Hour), "")))

@@ -67,6 +67,24 @@ func service(name, clusterIP string) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: default}\nspec: {clusterIP: %s, ports: [{port: 80}]}\n", name, clusterIP)
 }
 
+func namespaced(name, labels string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {%s}}\n", name, labels)
+}
+
+// slice is one of a Service; that of a headless Service is labelled as the API server's own controller does.
+func slice(service, name, node string) string {
+	headless := ""
+	if service == "headless" {
+		headless = `, service.kubernetes.io/headless: ""`
+	}
+	return fmt.Sprintf("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: %s, namespace: default, labels: {kubernetes.io/service-name: %s%s}}\n"+
+		"addressType: IPv4\nendpoints: [{addresses: [10.244.0.9], nodeName: %q}]\n", name, service, headless, node)
+}
+
+func advertisement(services string) string {
+	return "apiVersion: bgp.fairway.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata: {name: all}\nspec: {services: " + services + "}\n"
+}
+
 func secret(name, password string) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: %s}\nstringData: {password: %s}\n", name, namespace, password)
 }
@@ -165,6 +183,11 @@ func text(snap *snapshot.Snapshot) string {
 		service, _ := snap.Services.Get(name)
 		if name != "default/kubernetes" {
 			parts = append(parts, fmt.Sprint(name, service.ClusterIPs))
+		}
+	}
+	for _, name := range slices.Sorted(snap.Slices.Keys()) {
+		if slice, _ := snap.Slices.Get(name); slice.Service != "default/kubernetes" {
+			parts = append(parts, fmt.Sprint(name, ":", slice.Service, slice.Nodes))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(snap.Speakers)) {

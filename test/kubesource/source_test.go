@@ -64,6 +64,26 @@ func TestSource(t *testing.T) {
 		r.eventuallyText("node-a[10.244.0.0/24] node-b[10.244.1.0/24] all/179")
 	})
 
+	t.Run("reads endpoints and namespaces only while an advertisement needs them", func(t *testing.T) {
+		noLeaks(t)
+		r := startReader(t, cp.RESTConfig())
+		apply(t, cp, namespaced("shop", "tier: shop"), slice("web", "web", "node-a"), slice("headless", "db", "node-a"))
+		defer remove(t, cp, slice("web", "web", ""), slice("headless", "db", ""))
+		r.eventuallyText("node-a[10.244.0.0/24]")
+		apply(t, cp, advertisement("{addressTypes: [ClusterIP]}"))
+		defer remove(t, cp, advertisement("{addressTypes: [ClusterIP]}"))
+		const one = "node-a[10.244.0.0/24] default/web:default/web[{node-a 1 0}]"
+		r.eventuallyText(one)
+		apply(t, cp, slice("web", "web", "node-b"))
+		r.eventuallyText("node-a[10.244.0.0/24] default/web:default/web[{node-b 1 0}]")
+		apply(t, cp, slice("web", "web", "node-a"), advertisement("{addressTypes: [ClusterIP], namespaceSelector: {matchLabels: {tier: shop}}}"))
+		r.eventually("the labels of the namespace", func(snap *snapshot.Snapshot) bool {
+			return text(snap) == one && snap.Namespaces["shop"] != nil && snap.Namespaces["shop"].Labels.Get("tier") == "shop"
+		})
+		apply(t, cp, advertisement("{addressTypes: [ClusterIP]}"))
+		r.eventually("no namespaces", func(snap *snapshot.Snapshot) bool { return text(snap) == one && len(snap.Namespaces) == 0 })
+	})
+
 	t.Run("makes no new snapshot of what says nothing new", func(t *testing.T) {
 		apply(t, cp, speaker, peer("tor-a", ""))
 		defer remove(t, cp, speaker, peer("tor-a", ""))

@@ -1,0 +1,334 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+// holding is what becomes of one address of Services on this node.
+type holding struct {
+	by    sayings // who says it
+	host  sayings // of those, who says the address itself, and not only an aggregate
+	quiet quiet   // why nobody does, where somebody was to
+}
+
+// quiet is why nobody says an address that somebody was to say. The zero quiet: somebody does, or
+// nobody was to.
+type quiet struct {
+	by     sayings // who was to
+	reason string
+}
+
+// amiss reports whether the reason is a mistake of somebody, and not merely how things stand.
+func (q quiet) amiss() bool { return amiss(q.reason) }
+
+func amiss(reason string) bool {
+	switch reason {
+	case ReasonOutsideRanges, ReasonAddressOfNode, ReasonAddressInPodCIDR:
+		return true
+	}
+	return false
+}
+
+// hold finds out what becomes of an address.
+func (a *announcer) hold(addr netip.Addr) holding {
+	claims := a.claims.of(addr)
+	if len(claims) == 0 {
+		return holding{}
+	}
+	var h holding
+	var wanted []claim // that somebody says
+	blocked := quiet{}
+	for i := range a.sayings {
+		chosen, reason := a.choose(&a.sayings[i], addr, claims)
+		switch {
+		case len(chosen) > 0:
+			h.by = h.by.with(i)
+			if !a.sayings[i].aggregates(addr) || slices.ContainsFunc(chosen, claim.local) {
+				h.host = h.host.with(i)
+			}
+			wanted = append(wanted, chosen...)
+		case reason != "":
+			blocked = quiet{blocked.by.with(i), reason}
+		}
+	}
+	if h.by == "" {
+		return holding{quiet: blocked}
+	}
+	if reason := a.unserved(addr, wanted); reason != "" {
+		return holding{quiet: quiet{h.by, reason}}
+	}
+	return h
+}
+
+// choose returns the claims to the address that a saying chooses. Where it would choose one, but
+// may not say the address, reason says why.
+func (a *announcer) choose(s *saying, addr netip.Addr, claims []claim) (chosen []claim, reason string) {
+	if s.spec == nil || s.spec.Services == nil {
+		return nil, ""
+	}
+	for _, c := range claims {
+		if !slices.Contains(s.spec.Services.AddressTypes, c.kind) || !selects(s.spec.Services.Selector, c.service.Labels) ||
+			!a.selectsNamespace(s.spec.Services, c.service.Namespace) {
+			continue
+		}
+		if why := a.barred(s, addr, c); why != "" {
+			reason = first(reason, why)
+			continue
+		}
+		chosen = append(chosen, c)
+	}
+	return chosen, reason
+}
+
+// selectsNamespace reports whether the Services of a namespace are chosen; those of one that is
+// not known only where all are.
+func (a *announcer) selectsNamespace(spec *v1alpha1.AdvertisedServices, name string) bool {
+	if selector := spec.NamespaceSelector; selector == nil || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
+		return true
+	}
+	namespace := a.b.snap.Namespaces[name]
+	return namespace != nil && selects(spec.NamespaceSelector, namespace.Labels)
+}
+
+// barred returns why a saying must not say an address, whoever serves it; "" where it may.
+func (a *announcer) barred(s *saying, addr netip.Addr, c claim) (reason string) {
+	inRange := func(ranges []netip.Prefix) bool {
+		return slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(addr) })
+	}
+	switch c.kind {
+	case v1alpha1.AddressExternalIP:
+		if !inRange(s.externalIPRanges) {
+			return ReasonOutsideRanges
+		}
+	case v1alpha1.AddressLoadBalancerIP:
+		if class := c.service.LoadBalancerClass; class != "" && class != v1alpha1.LoadBalancerClass {
+			return ReasonOtherLoadBalancer
+		}
+		if len(s.loadBalancerIPRanges) > 0 {
+			if !inRange(s.loadBalancerIPRanges) {
+				return ReasonOutsideRanges
+			}
+		} else if a.inNodeNetwork(addr) {
+			return ReasonOutsideRanges
+		}
+	}
+	if a.b.nodeAddresses[addr] {
+		return ReasonAddressOfNode
+	}
+	if slices.ContainsFunc(a.b.pods, func(r bgp.PrefixRule) bool { return r.Prefix.Contains(addr) }) {
+		return ReasonAddressInPodCIDR
+	}
+	return ""
+}
+
+// inNodeNetwork reports whether the address is one of a network of nodes.
+func (a *announcer) inNodeNetwork(addr netip.Addr) bool {
+	if _, connected := networkOf(a.b.local.Networks, addr); connected {
+		return true
+	}
+	return slices.ContainsFunc(a.b.nodeRanges, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// unserved returns why an address must not be announced by this node: nothing would answer. ""
+// where it is to be.
+func (a *announcer) unserved(addr netip.Addr, claims []claim) (reason string) {
+	family := bgp.FamilyOf(addr)
+	if len(claims) == 1 { // nearly always
+		return a.presenceOf(claims[0].service, family).unserved(claims[0].local())
+	}
+	live := a.live(claims, family)
+	if len(live) == 0 {
+		return ReasonNoReadyEndpoint
+	}
+	served := 0
+	for _, c := range live {
+		if why := a.presenceOf(c.service, family).unserved(c.local()); why == "" {
+			served++
+		} else {
+			reason = first(reason, why)
+		}
+	}
+	switch alike := a.alike(live, family); {
+	case served == len(live), alike && served > 0:
+		return ""
+	case !alike && served > 0:
+		return ReasonAddressShared
+	}
+	return reason
+}
+
+// first returns one of two reasons, always the same one; "" is none.
+func first(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return min(a, b)
+}
+
+// live returns the claims of Services that have any endpoint: the others have let go of the address.
+func (a *announcer) live(claims []claim, family bgp.Family) []claim {
+	return slices.DeleteFunc(slices.Clone(claims), func(c claim) bool { return !a.presenceOf(c.service, family).any() })
+}
+
+// presence is where the endpoints of a Service are, of one family.
+type presence struct {
+	ready, readyHere, draining, drainingHere int32
+}
+
+func (p presence) any() bool { return p.ready+p.draining > 0 }
+
+// unserved returns why this node does not serve a Service; "" where it does.
+func (p presence) unserved(local bool) (reason string) {
+	switch {
+	case !local && p.ready > 0, local && p.readyHere > 0:
+		return ""
+	case local && p.ready == 0 && p.drainingHere > 0:
+		return "" // better those that are about to end than none
+	case local && p.any():
+		return ReasonNoLocalEndpoint
+	}
+	return ReasonNoReadyEndpoint
+}
+
+func (a *announcer) presenceOf(service *snapshot.Service, family bgp.Family) presence {
+	var p presence
+	for _, slice := range a.slices.of(service.Key()) {
+		if slice.Family != family {
+			continue
+		}
+		for _, n := range slice.Nodes {
+			p.ready += n.Ready
+			p.draining += n.Draining
+			if n.Node == a.b.node.Name {
+				p.readyHere += n.Ready
+				p.drainingHere += n.Draining
+			}
+		}
+	}
+	return p
+}
+
+// alike reports whether any node that serves one of the live claims serves all of them: all
+// leave it to any node, or all to the same ones.
+func (a *announcer) alike(claims []claim, family bgp.Family) bool {
+	if len(claims) < 2 {
+		return true
+	}
+	local := claims[0].local()
+	if slices.ContainsFunc(claims, func(c claim) bool { return c.local() != local }) {
+		return false
+	}
+	if !local {
+		return true
+	}
+	first := a.placement(claims[0].service, family)
+	return !slices.ContainsFunc(claims, func(c claim) bool { return a.placement(c.service, family) != first })
+}
+
+// placement says on which nodes a Service has endpoints, as text.
+func (a *announcer) placement(service *snapshot.Service, family bgp.Family) string {
+	ready, draining := map[string]bool{}, map[string]bool{}
+	for _, slice := range a.slices.of(service.Key()) {
+		for _, n := range slice.Nodes {
+			if slice.Family == family && n.Ready > 0 {
+				ready[n.Node] = true
+			}
+			if slice.Family == family && n.Draining > 0 {
+				draining[n.Node] = true
+			}
+		}
+	}
+	if len(ready) == 0 {
+		ready = draining
+	}
+	return strings.Join(slices.Sorted(maps.Keys(ready)), " ")
+}
+
+// refuseAddress tells on each Service that has the address what is wrong with it, if anything is.
+func (a *announcer) refuseAddress(addr netip.Addr, h holding) {
+	claims := a.claims.of(addr)
+	reason := h.quiet.reason
+	if !h.quiet.amiss() {
+		reason = ""
+		if family := bgp.FamilyOf(addr); len(claims) > 1 && h.by+h.quiet.by != "" && !a.alike(a.live(claims, family), family) {
+			reason = ReasonAddressShared
+		}
+	}
+	if reason == "" {
+		return
+	}
+	for _, c := range claims {
+		a.b.refuseOnce(Ref{"Service", c.service.Key()}, addr.String(), reason, a.explain(addr, c, reason))
+	}
+}
+
+// explain says in words why an address of a Service is not announced, or not everywhere.
+func (a *announcer) explain(addr netip.Addr, c claim, reason string) string {
+	switch reason {
+	case ReasonOutsideRanges:
+		if c.kind == v1alpha1.AddressExternalIP {
+			return fmt.Sprintf("the external IP %s lies in no range of externalIPRanges of a BGPAdvertisement that chooses the Service, so it is not announced: "+
+				"who writes a Service could otherwise draw any address to the cluster", addr)
+		}
+		return fmt.Sprintf("the load balancer IP %s lies in no range of loadBalancerIPRanges of a BGPAdvertisement that chooses the Service, "+
+			"or names none and the address lies in a network of nodes, so it is not announced", addr)
+	case ReasonAddressOfNode:
+		return fmt.Sprintf("%s is an address of a node, so it is not announced for the Service; give the Service another", addr)
+	case ReasonAddressInPodCIDR:
+		return fmt.Sprintf("%s lies inside the pods' networks, so it is not announced for the Service; give the Service another", addr)
+	case ReasonAddressShared:
+		return fmt.Sprintf("%s is shared by %s, which differ in their traffic policies or in where their endpoints are, so only nodes that serve all of them announce it",
+			addr, a.sharers(addr))
+	case ReasonOtherLoadBalancer:
+		return fmt.Sprintf("the Service is of the load balancer class %q, and not %q or none, so its load balancer IPs are another's to announce", c.service.LoadBalancerClass, v1alpha1.LoadBalancerClass)
+	case ReasonNoLocalEndpoint:
+		return "the traffic policy is Local and this node has no endpoint of the Service"
+	case ReasonNoReadyEndpoint:
+		return fmt.Sprintf("no endpoint of the Service is ready for %s", bgp.FamilyOf(addr))
+	}
+	return reason
+}
+
+// sharers names the Services that have an address.
+func (a *announcer) sharers(addr netip.Addr) string {
+	names := map[string]bool{}
+	for _, c := range a.claims.of(addr) {
+		names[c.service.Key()] = true
+	}
+	return strings.Join(slices.Sorted(maps.Keys(names)), " and ")
+}
+
+// Silence is an address that somebody was to announce, and why this node does not.
+type Silence struct {
+	Service string // namespace/name
+	Address netip.Addr
+	Reason  string
+	Message string
+}
+
+// Silences returns, sorted, the addresses of Services that a BGPAdvertisement chooses and that
+// this node does not announce. It looks at all of them: it is for people and tests.
+func (p *Plan) Silences() []Silence {
+	var out []Silence
+	if p.announcer == nil {
+		return nil
+	}
+	for addr, q := range p.announcer.quiet.Map().All() {
+		for _, c := range p.announcer.claims.of(addr) {
+			out = append(out, Silence{c.service.Key(), addr, q.reason, p.announcer.explain(addr, c, q.reason)})
+		}
+	}
+	slices.SortFunc(out, func(a, b Silence) int {
+		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Reason, b.Reason))
+	})
+	return slices.Compact(out)
+}
