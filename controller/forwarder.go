@@ -373,7 +373,7 @@ func (f *Forwarder) repair(ctx context.Context) error {
 	if importer, _ := f.current(); importer == nil {
 		return nil
 	}
-	return f.table.Repair(ctx)
+	return f.table.Mend(ctx)
 }
 
 func (f *Forwarder) current() (*plan.Importer, bool) {

@@ -197,6 +197,17 @@ type fib struct{ *world }
 
 func (f fib) Apply(_ context.Context, ops []routes.Op) []error { return f.applyRoutes(ops) }
 
+func (f fib) Find(_ context.Context, keys []routes.Key) (found []routes.Route) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, key := range keys {
+		if r, held := f.world.kernel[key]; held {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
 type host struct {
 	*world
 	changed chan struct{}

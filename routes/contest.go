@@ -49,6 +49,11 @@ const (
 // that was as it is wanted no longer is.
 func (t *Table) noticeUndone(before book) {
 	now := t.now()
+	for key, c := range t.contests {
+		if c.undone && sameWay(t.held[key], t.wanted[key]) {
+			c.undone = false // somebody else has put it back
+		}
+	}
 	for key, had := range before {
 		want, wanted := t.wanted[key]
 		if !wanted || !sameWay(had, want) {

@@ -182,14 +182,14 @@ func TestRouteThatWaitsForItsLinkIsNoContest(t *testing.T) {
 func TestNewsOfAContestedRouteIsNoReasonToRepair(t *testing.T) {
 	f := contested(t)
 	key := parse(t, mine).Key
-	if f.table.Concerns([]Key{key}) {
+	if f.table.Suspect([]Key{key}) {
 		t.Error("each stroke of the other side costs a whole comparison")
 	}
-	if !f.table.Concerns([]Key{key, parse(t, another).Key}) {
+	if !f.table.Suspect([]Key{key, parse(t, another).Key}) {
 		t.Error("another route was forgotten about")
 	}
 	f.clock = f.clock.Add(firstWait)
-	if !f.table.Concerns([]Key{key}) {
+	if !f.table.Suspect([]Key{key}) {
 		t.Error("the time to wait is over")
 	}
 }

@@ -18,6 +18,9 @@ type FIB interface {
 	// returns one result per op, nil for done; a *TakenError for an Add whose key is held,
 	// ErrVanished for a Replace or Delete that found nothing of ours.
 	Apply(ctx context.Context, ops []Op) []error
+	// Find returns those of our routes that the kernel shows at these keys. What is not among
+	// them is unknown: there may be nothing, or something that it does not tell of.
+	Find(ctx context.Context, keys []Key) []Route
 }
 
 // Change is the newest wish for one key.
@@ -51,6 +54,8 @@ type Table struct {
 	failed map[Key]Failure // wanted and not in place, or withdrawn and still there
 
 	contests map[Key]*contest // where somebody undid what was put here
+
+	suspects suspects
 }
 
 // NewTable returns a table that wants nothing yet, and does not hold that to be complete.
@@ -122,24 +127,6 @@ func (t *Table) Repair(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.repair(ctx)
-}
-
-// Concerns reports whether any of the keys is one that the table wants or last saw as
-// ours: whether news of a change by others is a reason for Repair. A key at which Repair
-// would put nothing yet is none.
-func (t *Table) Concerns(keys []Key) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.now()
-	return slices.ContainsFunc(keys, func(key Key) bool {
-		key = key.Normalize()
-		if t.heldBack(key, now) != nil {
-			return false
-		}
-		_, wanted := t.wanted[key]
-		_, held := t.held[key]
-		return wanted || held
-	})
 }
 
 func (t *Table) repair(ctx context.Context) error {

@@ -220,11 +220,11 @@ func TestManyFailuresMakeAShortTextAndStayInspectable(t *testing.T) {
 	}
 }
 
-func TestConcernsOnlyWhatIsWantedOrHeld(t *testing.T) {
+func TestSuspectedIsOnlyWhatIsWantedOrHeld(t *testing.T) {
 	table := NewTable(kernelWith(t, "10.9.0.0/16 10.0.0.1@1"), time.Now)
 	must(t, table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1")))
 	for prefix, want := range map[string]bool{"10.1.0.0/16": true, "10.9.0.0/16": true, "10.2.0.0/16": false, "10.1.0.0/16 77": false} {
-		if got := table.Concerns([]Key{parse(t, prefix).Key}); got != want {
+		if got := table.Suspect([]Key{parse(t, prefix).Key}); got != want {
 			t.Errorf("%s: %t", prefix, got)
 		}
 	}

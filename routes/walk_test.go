@@ -136,6 +136,28 @@ func (w *walk) Repair(t *rapid.T) {
 	w.fullPass(t, w.table.Repair(t.Context()))
 }
 
+// Mend looks at the keys at which others were at work, as the kernel tells of them.
+func (w *walk) Mend(t *rapid.T) {
+	keys := slices.Collect(maps.Keys(w.unseen))
+	w.kernel.pass()
+	dumps := w.kernel.dumps
+	if !w.table.Suspect(keys) {
+		return
+	}
+	if err := w.table.Mend(t.Context()); err != nil && w.kernel.dumps > dumps {
+		w.mustKeepTheLaws(t)
+		return // the kernel may be unreadable
+	}
+	w.looked = w.looked || w.kernel.dumps > dumps
+	for _, key := range keys {
+		if _, wanted := w.wanted[key]; wanted && !w.kernel.broken[key] && !w.kernel.foreign[key] {
+			w.mustBeDone(t, key)
+			delete(w.unseen, key)
+		}
+	}
+	w.mustKeepTheLaws(t)
+}
+
 func (w *walk) fullPass(t *rapid.T, err error) {
 	w.mustKeepTheLaws(t)
 	state := w.table.State()

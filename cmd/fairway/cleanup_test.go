@@ -92,7 +92,7 @@ func keep(t *testing.T, route routes.Route) {
 				mended <- nil
 				return
 			case <-k.drift:
-				if err := k.table.Repair(ctx); err != nil && ctx.Err() == nil {
+				if err := k.table.Mend(ctx); err != nil && ctx.Err() == nil {
 					mended <- err
 					return
 				}

@@ -48,7 +48,10 @@ func (k *kernel) Run(ctx context.Context) error {
 		if e.Resync || e.Host {
 			wake(k.host)
 		}
-		if e.Resync || e.Host || k.table.Concerns(e.Routes) {
+		if e.Resync || e.Host {
+			k.table.SuspectAll()
+		}
+		if e.Resync || e.Host || k.table.Suspect(e.Routes) {
 			k.log.Debug("the kernel changed", "resync", e.Resync, "host", e.Host, "routes", len(e.Routes))
 			wake(k.drift)
 		}

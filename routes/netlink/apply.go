@@ -249,6 +249,24 @@ func (f *FIB) holder(key routes.Key) uint8 {
 	return 0
 }
 
+// Find implements routes.FIB. The kernel tells of the route that it would use for the
+// prefix's first address, which is another one where a better one covers it.
+func (f *FIB) Find(ctx context.Context, keys []routes.Key) []routes.Route {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var found []routes.Route
+	for _, key := range keys {
+		if ctx.Err() != nil {
+			break
+		}
+		key = key.Normalize()
+		if best, ok := f.lookUp(key.Prefix.Addr()); ok && best.route.Key == key && best.protocol == f.protocol {
+			found = append(found, best.route)
+		}
+	}
+	return found
+}
+
 // lookUp asks the kernel which route of its tables it uses for addr. False: it did not
 // say, as where that route is unreachable, or is replaced at this very moment in IPv6.
 func (f *FIB) lookUp(addr netip.Addr) (best parsed, ok bool) {

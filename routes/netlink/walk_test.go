@@ -121,8 +121,16 @@ func (w *walker) step() {
 		err, whole = w.update(), false
 	case n < 12:
 		err = w.reconcile()
-	case n < 17:
+	case n < 13:
 		w.disturb()
+		err = w.table.Repair(w.t.Context())
+	case n < 17:
+		if key, did := w.disturb(); did && w.table.Suspect([]routes.Key{key}) {
+			w.say("mend")
+			err, whole = w.table.Mend(w.t.Context()), false
+			break
+		}
+		// What is neither wanted nor known is found when all is compared again.
 		err = w.table.Repair(w.t.Context())
 	case n < 19:
 		w.flap()
@@ -211,9 +219,9 @@ func (w *walker) reconcile() error {
 	return w.table.Reconcile(w.t.Context(), want)
 }
 
-// disturb is somebody else at work on the kernel.
-func (w *walker) disturb() {
-	key := w.key()
+// disturb is somebody else at work on the kernel, at a key.
+func (w *walker) disturb() (key routes.Key, did bool) {
+	key = w.key()
 	_, theirs := w.foreign[key]
 	_, held := w.ours()[key]
 	switch n := w.rand.IntN(5); {
@@ -229,7 +237,7 @@ func (w *walker) disturb() {
 	case n == 1:
 		r := w.form(key)
 		if w.over(r, w.down) {
-			return
+			return key, false
 		}
 		w.say("somebody writes %s under our number", r)
 		verb := routes.Add
@@ -251,6 +259,7 @@ func (w *walker) disturb() {
 		w.foreign[key] = r
 		w.lose(key)
 	}
+	return key, true
 }
 
 // lose forgets what was to stay at key.

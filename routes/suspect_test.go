@@ -1,0 +1,79 @@
+package routes
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// suspicious is a table that has put 3,000 routes, and the kernel.
+func suspicious(t *testing.T) (*Table, *kernel, []Key) {
+	t.Helper()
+	k := newKernel()
+	table := NewTable(k, time.Now)
+	want := Desired{Complete: true}
+	var keys []Key
+	for i := range 3000 {
+		r := parse(t, fmt.Sprintf("10.%d.%d.0/24 2048 10.0.0.1@1", i/250, i%250))
+		want.Routes = append(want.Routes, r)
+		keys = append(keys, r.Key)
+	}
+	must(t, table.Reconcile(t.Context(), want))
+	k.pass()
+	k.dumps = 0
+	return table, k, keys
+}
+
+func TestMendCostsWhatIsSuspected(t *testing.T) {
+	table, k, keys := suspicious(t)
+	delete(k.ours, keys[7])
+	k.ours[keys[8]] = parse(t, "10.0.8.0/24 2048 10.0.0.9@1")
+	if !table.Suspect(keys[5:10]) || table.Suspect([]Key{parse(t, "172.16.0.0/12 2048 10.0.0.1@1").Key}) {
+		t.Error("suspected is not what concerns us")
+	}
+	must(t, table.Mend(t.Context()))
+	if state := table.State(); state.Installed != 3000 || k.dumps != 0 || len(k.log) == 0 || len(k.log) > 5+5 {
+		t.Errorf("%d dumps, %v\n%+v", k.dumps, k.log, state)
+	}
+	if got := k.text(); got != wantedText(table) {
+		t.Errorf("the kernel holds %s", got)
+	}
+	k.pass()
+	must(t, table.Mend(t.Context())) // nothing is suspected any more
+	if len(k.log) > 0 || k.dumps > 0 {
+		t.Errorf("%d dumps, %v", k.dumps, k.log)
+	}
+}
+
+func TestMendReadsEverythingWhereThatIsCheaperOrTheOnlyWay(t *testing.T) {
+	for name, suspect := range map[string]func(table *Table, k *kernel, keys []Key){
+		"more than can be looked at": func(table *Table, _ *kernel, keys []Key) { table.Suspect(keys) },
+		"anything":                   func(table *Table, _ *kernel, _ []Key) { table.SuspectAll() },
+		"a leftover that nobody wants": func(table *Table, k *kernel, keys []Key) {
+			k.broken[keys[0]] = true
+			_ = table.Update(t.Context(), []Change{{Key: keys[0]}})
+			table.Suspect(keys[:1])
+		},
+		"a key that the kernel does not tell of, and at which nothing can be put": func(table *Table, k *kernel, keys []Key) {
+			k.finds = 0 // so that it is silent about the first
+			k.broken[keys[0]] = true
+			table.Suspect(keys[:1])
+		},
+	} {
+		table, k, keys := suspicious(t)
+		suspect(table, k, keys)
+		_ = table.Mend(t.Context())
+		if k.dumps != 1 {
+			t.Errorf("%s: %d dumps, want 1", name, k.dumps)
+		}
+	}
+}
+
+func wantedText(table *Table) string {
+	var list []Route
+	for key := range table.wanted {
+		r, _ := table.wanted.route(key)
+		list = append(list, r)
+	}
+	return routesText(list)
+}
