@@ -163,6 +163,17 @@ func (m *meshRig) flows() map[string]*lab.Flow {
 	return flows
 }
 
+// take goes from topology to topology, each when the one before is there.
+func (m *meshRig) take(kinds ...string) {
+	m.t.Helper()
+	for _, kind := range kinds {
+		began := time.Now()
+		m.topology(kind)
+		m.settled(kind)
+		m.t.Logf("%s after %d ms", kind, time.Since(began).Milliseconds())
+	}
+}
+
 // lost ends a flow and says what it lost; the last request may still be on its way.
 func (m *meshRig) lost(flow *lab.Flow) error {
 	m.t.Helper()
@@ -185,12 +196,7 @@ func TestFromMeshToReflectorsAndBackLosesNothing(t *testing.T) {
 	m.startAgents(m.nodes...)
 	m.settled("FullMesh")
 	flows := m.flows()
-	for _, kind := range []string{"FullMeshAndReflectors", "RouteReflectors", "FullMeshAndReflectors", "FullMesh"} {
-		began := time.Now()
-		m.topology(kind)
-		m.settled(kind)
-		t.Logf("%s after %d ms", kind, time.Since(began).Milliseconds())
-	}
+	m.take("FullMeshAndReflectors", "RouteReflectors", "FullMeshAndReflectors", "FullMesh")
 	for name, flow := range flows {
 		if err := m.lost(flow); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -200,6 +206,25 @@ func TestFromMeshToReflectorsAndBackLosesNothing(t *testing.T) {
 		if log := n.log(); resetPeer.MatchString(log) {
 			t.Errorf("%s has reset a session:\n%s", n.Name(), log)
 		}
+	}
+}
+
+// TestAFlowNoticesThatTheStepBetweenIsLeftOut shows the detector firing: on the straight way
+// back the reflectors cease to reflect before the sessions of the mesh are up.
+func TestAFlowNoticesThatTheStepBetweenIsLeftOut(t *testing.T) {
+	m := newMeshRig(t)
+	m.topology("FullMesh")
+	m.startAgents(m.nodes...)
+	m.settled("FullMesh")
+	flow, err := m.pods[0].Flow(t.Context(), m.pods[1].IPv4(), 10*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.take("RouteReflectors", "FullMesh")
+	if err := m.lost(flow); err == nil {
+		t.Error("no packet was lost")
+	} else {
+		t.Log(err)
 	}
 }
 
