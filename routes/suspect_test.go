@@ -45,6 +45,30 @@ func TestMendCostsWhatIsSuspected(t *testing.T) {
 	}
 }
 
+func TestAPassOverEverythingAnswersWhatWasSuspectedBefore(t *testing.T) {
+	table, k, keys := suspicious(t)
+	table.SuspectAll()
+	must(t, table.Repair(t.Context()))
+	delete(k.ours, keys[7])
+	table.Suspect(keys[7:8])
+	k.pass()
+	k.dumps = 0
+	must(t, table.Mend(t.Context()))
+	if state := table.State(); state.Installed != 3000 || k.dumps != 0 || k.text() != wantedText(table) {
+		t.Errorf("%d dumps, %v\n%+v", k.dumps, k.log, state)
+	}
+	k.dumpErr = errBroken
+	table.SuspectAll()
+	if err := table.Repair(t.Context()); err == nil {
+		t.Fatal("a dump that failed is no error")
+	}
+	k.dumpErr, k.dumps = nil, 0
+	delete(k.ours, keys[8])
+	if must(t, table.Mend(t.Context())); k.dumps != 1 || k.text() != wantedText(table) {
+		t.Errorf("after a pass that failed there were %d dumps", k.dumps)
+	}
+}
+
 func TestMendReadsEverythingWhereThatIsCheaperOrTheOnlyWay(t *testing.T) {
 	for name, suspect := range map[string]func(table *Table, k *kernel, keys []Key){
 		"more than can be looked at": func(table *Table, _ *kernel, keys []Key) { table.Suspect(keys) },

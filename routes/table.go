@@ -193,8 +193,10 @@ func (t *Table) adopt(want Desired) {
 
 // look reads what the kernel holds of ours. An error leaves what was last seen.
 func (t *Table) look(ctx context.Context) error {
+	t.suspects.take() // this look answers all of them
 	list, err := t.fib.Dump(ctx)
 	if err != nil {
+		t.SuspectAll()
 		return fmt.Errorf("reading the kernel's routes: %w", err)
 	}
 	before := t.held
