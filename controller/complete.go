@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fairway-bgp/fairway/bgp"
@@ -11,30 +13,76 @@ import (
 const quietTime = 3 * time.Second
 
 // completeness decides when the speaker has learned again what an earlier one may have
-// known: every configured session has delivered its routes, or the sweep time is over.
-// From then on it stays complete until the speaker itself starts anew.
+// known: every session that was up then has delivered its routes, every configured one where
+// that is not known, or the sweep time is over. From then on it stays complete until the
+// speaker itself starts anew.
 type completeness struct {
+	before map[string]bool // sessions that were up before, by name of the peer; nil: not known
+
 	identity bgp.Config // of the speaker that the rest is about
 	began    time.Time
 	up       map[string]time.Time // since when a session has been seen up
+	lately   map[string]time.Time // when a session was last seen up
 	complete bool
 }
 
-// observe takes the newest state and returns whether the picture is complete. withheld counts
-// sessions that are configured and not even tried: they may have delivered once.
-func (c *completeness) observe(now time.Time, want bgp.Desired, withheld int, sessions []bgp.Session, sweep time.Duration) bool {
+// observe takes the newest state and returns whether the picture is complete. withheld are
+// the names of peers whose sessions are configured and not even tried, or how the names
+// begin: they may have delivered once.
+func (c *completeness) observe(now time.Time, want bgp.Desired, withheld []string, sessions []bgp.Session, sweep time.Duration) bool {
 	identity := identityOf(want.Config)
 	stopped := want.Config == nil && c.complete // nothing will be learned, so nothing is waited for
 	if c.began.IsZero() || (identity != c.identity && !stopped) {
-		*c = completeness{began: now, up: map[string]time.Time{}}
+		*c = completeness{before: c.known(), began: now, up: map[string]time.Time{}, lately: map[string]time.Time{}}
 	}
 	c.identity = identity
+	delivered := c.delivered(now, sessions)
+	c.forget(now, want.Peers, sweep)
 	if c.complete {
 		return true
 	}
-	delivered := c.delivered(now, sessions)
-	c.complete = now.Sub(c.began) >= sweep || (len(want.Peers) > 0 && withheld == 0 && allDelivered(want.Peers, delivered))
+	c.complete = now.Sub(c.began) >= sweep || (len(want.Peers) > 0 && !c.awaitsWithheld(withheld) && c.allDelivered(want.Peers, delivered))
 	return c.complete
+}
+
+// known returns what is known of the sessions that were up before a speaker that starts now.
+func (c *completeness) known() map[string]bool {
+	if !c.complete {
+		return c.before // the last speaker did not get as far as to know better
+	}
+	names := map[string]bool{}
+	for name := range c.lately {
+		names[name] = true
+	}
+	return names
+}
+
+// forget drops sessions that were up so long ago that none of their routes is left.
+func (c *completeness) forget(now time.Time, peers []bgp.Peer, sweep time.Duration) {
+	for name, seen := range c.lately {
+		configured := slices.ContainsFunc(peers, func(p bgp.Peer) bool { return p.Name == name })
+		if !configured || now.Sub(seen) >= sweep {
+			delete(c.lately, name)
+		}
+	}
+}
+
+func (c *completeness) awaits(peer string) bool {
+	return c.before == nil || c.before[peer]
+}
+
+func (c *completeness) awaitsWithheld(withheld []string) bool {
+	return slices.ContainsFunc(withheld, func(begin string) bool {
+		if c.before == nil {
+			return true
+		}
+		for name := range c.before {
+			if strings.HasPrefix(name, begin) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // identityOf returns the part of the configuration whose change restarts the speaker.
@@ -56,6 +104,7 @@ func (c *completeness) delivered(now time.Time, sessions []bgp.Session) map[stri
 		if _, seen := c.up[s.Peer]; !seen {
 			c.up[s.Peer] = now
 		}
+		c.lately[s.Peer] = now
 		quiet := !s.GracefulRestart && now.Sub(c.up[s.Peer]) >= quietTime
 		out[s.Peer] = quiet || endOfRIB(s)
 	}
@@ -71,9 +120,9 @@ func endOfRIB(s bgp.Session) bool {
 	return len(s.Families) > 0
 }
 
-func allDelivered(peers []bgp.Peer, delivered map[string]bool) bool {
+func (c *completeness) allDelivered(peers []bgp.Peer, delivered map[string]bool) bool {
 	for _, p := range peers {
-		if !delivered[p.Name] {
+		if c.awaits(p.Name) && !delivered[p.Name] {
 			return false
 		}
 	}

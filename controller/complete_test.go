@@ -24,64 +24,88 @@ func TestCompleteness(t *testing.T) {
 	type step struct {
 		at       time.Duration
 		want     bgp.Desired
-		withheld int
+		withheld []string
 		sessions []bgp.Session
 		complete bool
 	}
 	tests := []struct {
-		name  string
-		steps []step
+		name   string
+		before []string // nil: not known
+		steps  []step
 	}{
-		{"waits for End-of-RIB of every family of every peer", []step{
-			{0, two, 0, []bgp.Session{down("a"), down("b")}, false},
-			{1 * time.Second, two, 0, []bgp.Session{session("a", true, true, true), down("b")}, false},
-			{2 * time.Second, two, 0, []bgp.Session{session("a", true, true, true), session("b", true, true, false)}, false},
-			{3 * time.Second, two, 0, []bgp.Session{session("a", true, true, true), session("b", true, true, true)}, true},
+		{"waits for End-of-RIB of every family of every peer", nil, []step{
+			{0, two, nil, []bgp.Session{down("a"), down("b")}, false},
+			{1 * time.Second, two, nil, []bgp.Session{session("a", true, true, true), down("b")}, false},
+			{2 * time.Second, two, nil, []bgp.Session{session("a", true, true, true), session("b", true, true, false)}, false},
+			{3 * time.Second, two, nil, []bgp.Session{session("a", true, true, true), session("b", true, true, true)}, true},
 		}},
-		{"a peer without graceful restart counts after three quiet seconds", []step{
-			{0, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
-			{2 * time.Second, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
-			{3 * time.Second, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, true},
+		{"a peer without graceful restart counts after three quiet seconds", nil, []step{
+			{0, two, nil, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
+			{2 * time.Second, two, nil, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
+			{3 * time.Second, two, nil, []bgp.Session{session("a", true, true), session("b", false, false)}, true},
 		}},
-		{"a flap starts the quiet time anew", []step{
-			{0, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
-			{2 * time.Second, two, 0, []bgp.Session{session("a", true, true), down("b")}, false},
-			{4 * time.Second, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
-			{7 * time.Second, two, 0, []bgp.Session{session("a", true, true), session("b", false, false)}, true},
+		{"a flap starts the quiet time anew", nil, []step{
+			{0, two, nil, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
+			{2 * time.Second, two, nil, []bgp.Session{session("a", true, true), down("b")}, false},
+			{4 * time.Second, two, nil, []bgp.Session{session("a", true, true), session("b", false, false)}, false},
+			{7 * time.Second, two, nil, []bgp.Session{session("a", true, true), session("b", false, false)}, true},
 		}},
-		{"the sweep time ends the wait for a peer that stays away", []step{
-			{0, two, 0, []bgp.Session{session("a", true, true), down("b")}, false},
-			{sweep - 1, two, 0, []bgp.Session{session("a", true, true), down("b")}, false},
-			{sweep, two, 0, []bgp.Session{session("a", true, true), down("b")}, true},
+		{"the sweep time ends the wait for a peer that stays away", nil, []step{
+			{0, two, nil, []bgp.Session{session("a", true, true), down("b")}, false},
+			{sweep - 1, two, nil, []bgp.Session{session("a", true, true), down("b")}, false},
+			{sweep, two, nil, []bgp.Session{session("a", true, true), down("b")}, true},
 		}},
-		{"a session that is configured and cannot be tried may have delivered once", []step{
-			{0, two, 1, []bgp.Session{session("a", true, true), session("b", true, true)}, false},
-			{sweep, two, 1, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
+		{"a session that is configured and cannot be tried may have delivered once", nil, []step{
+			{0, two, []string{"c/"}, []bgp.Session{session("a", true, true), session("b", true, true)}, false},
+			{sweep, two, []string{"c/"}, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
 		}},
-		{"stays complete when a session goes down later", []step{
-			{0, two, 0, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
-			{1 * time.Second, two, 0, []bgp.Session{down("a"), down("b")}, true},
+		{"stays complete when a session goes down later", nil, []step{
+			{0, two, nil, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
+			{1 * time.Second, two, nil, []bgp.Session{down("a"), down("b")}, true},
 		}},
-		{"a speaker without sessions waits for the sweep time", []step{
-			{0, bgp.Desired{Config: config}, 0, nil, false},
-			{sweep, bgp.Desired{Config: config}, 0, nil, true},
+		{"a speaker without sessions waits for the sweep time", nil, []step{
+			{0, bgp.Desired{Config: config}, nil, nil, false},
+			{sweep, bgp.Desired{Config: config}, nil, nil, true},
 		}},
-		{"no speaker from the start waits for the sweep time", []step{
-			{0, bgp.Desired{}, 0, nil, false},
-			{sweep, bgp.Desired{}, 0, nil, true},
+		{"no speaker from the start waits for the sweep time", nil, []step{
+			{0, bgp.Desired{}, nil, nil, false},
+			{sweep, bgp.Desired{}, nil, nil, true},
 		}},
-		{"a speaker that is taken away has nothing more to learn", []step{
-			{0, two, 0, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
-			{1 * time.Second, bgp.Desired{}, 0, nil, true},
+		{"a speaker that is taken away has nothing more to learn", nil, []step{
+			{0, two, nil, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
+			{1 * time.Second, bgp.Desired{}, nil, nil, true},
 		}},
-		{"a speaker that starts anew waits anew", []step{
-			{0, two, 0, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
-			{1 * time.Second, bgp.Desired{Config: &bgp.Config{ASN: 64513}, Peers: two.Peers}, 0, []bgp.Session{down("a"), down("b")}, false},
+		{"of sessions that were not up before none is waited for", []string{"b"}, []step{
+			{0, two, nil, []bgp.Session{down("a"), session("b", true, false)}, false},
+			{1 * time.Second, two, nil, []bgp.Session{down("a"), session("b", true, true)}, true},
+		}},
+		{"a session that was up before and is not tried now is waited for", []string{"a", "c/192.0.2.1"}, []step{
+			{0, two, []string{"c/"}, []bgp.Session{session("a", true, true), down("b")}, false},
+			{1 * time.Second, two, []string{"d/"}, []bgp.Session{session("a", true, true), down("b")}, true},
+		}},
+		{"one that was up before and is no longer configured is not waited for", []string{"a", "z"}, []step{
+			{0, two, nil, []bgp.Session{session("a", true, true), down("b")}, true},
+		}},
+		{"of the sessions of a speaker that starts anew those that were up are waited for", nil, []step{
+			{0, two, nil, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
+			{sweep, two, nil, []bgp.Session{session("a", true, true), down("b")}, true},
+			{2 * sweep, bgp.Desired{Config: &bgp.Config{ASN: 64513}, Peers: two.Peers}, nil, []bgp.Session{down("a"), down("b")}, false},
+			{2*sweep + 1, bgp.Desired{Config: &bgp.Config{ASN: 64513}, Peers: two.Peers}, nil, []bgp.Session{session("a", true, true), down("b")}, true},
+		}},
+		{"a speaker that starts anew waits anew", nil, []step{
+			{0, two, nil, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
+			{1 * time.Second, bgp.Desired{Config: &bgp.Config{ASN: 64513}, Peers: two.Peers}, nil, []bgp.Session{down("a"), down("b")}, false},
 		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var c completeness
+			for _, name := range tt.before {
+				if c.before == nil {
+					c.before = map[string]bool{}
+				}
+				c.before[name] = true
+			}
 			began := time.Unix(1000, 0)
 			for i, s := range tt.steps {
 				if got := c.observe(began.Add(s.at), s.want, s.withheld, s.sessions, sweep); got != s.complete {

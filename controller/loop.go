@@ -42,6 +42,8 @@ type Options struct {
 	Reporters []Reporter
 	Log       *slog.Logger
 	Now       func() time.Time
+	// Sessions remembers which sessions were up; nil: nothing does.
+	Sessions SessionMemory
 }
 
 // Loop makes plans and has the speaker hold them. It is the only one that changes the speaker.
@@ -61,12 +63,16 @@ type Loop struct {
 	plans        report.Plans
 	completeness completeness
 	complete     bool
+	kept         []string              // sessions that the memory holds as up; nil: nothing
+	forgetful    bool                  // the memory could not be written
 	noted        map[string]slog.Level // what the log has said of the plan
 }
 
 // NewLoop returns a Loop that has done nothing yet.
 func NewLoop(o Options) *Loop {
-	return &Loop{Options: o, noted: map[string]slog.Level{}}
+	l := &Loop{Options: o, noted: map[string]slog.Level{}}
+	l.recall()
+	return l
 }
 
 // Run plans, applies and reports until ctx ends. It leaves the speaker as it is: leaving is
@@ -264,7 +270,8 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 		return err
 	}
 	sweep := time.Duration(l.plan.StaleSweepSeconds) * time.Second
-	l.complete = l.completeness.observe(r.Time, l.plan.Desired, len(l.plan.Withheld), sessions, sweep)
+	l.complete = l.completeness.observe(r.Time, l.plan.Desired, withheldNames(l.plan.Withheld), sessions, sweep)
+	l.remember()
 	l.Forwarder.Set(l.plan.Importer, l.complete)
 	l.Forwarder.fill(r)
 	r.Complete = l.complete

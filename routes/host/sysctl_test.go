@@ -106,3 +106,11 @@ func TestSysctlsAreSetAndReadBack(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestBootIDIsThatOfTheKernel(t *testing.T) {
+	id, err := BootID()
+	again, _ := BootID()
+	if err != nil || len(id) != 36 || id != again {
+		t.Errorf("%q, then %q, %v", id, again, err)
+	}
+}
