@@ -1,0 +1,145 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// message encodes a BGP message (RFC 4271, section 4.1).
+func message(kind byte, body ...byte) []byte {
+	out := append(bytes.Repeat([]byte{0xff}, 16), 0, 0, kind)
+	binary.BigEndian.PutUint16(out[16:], uint16(19+len(body)))
+	return append(out, body...)
+}
+
+// announcement is an UPDATE for one prefix of 24 bits, from AS 65007.
+func announcement(prefix netip.Prefix, hop netip.Addr) []byte {
+	attributes := []byte{0x40, 1, 1, 0, 0x40, 2, 4, 2, 1, 65007 >> 8, 65007 & 255, 0x40, 3, 4} // ORIGIN, AS_PATH, NEXT_HOP
+	attributes = append(attributes, hop.AsSlice()...)
+	body := append([]byte{0, 0, 0, byte(len(attributes))}, attributes...)
+	return message(2, append(append(body, 24), prefix.Addr().AsSlice()[:3]...)...)
+}
+
+// openSession speaks as AS 65007 until the session is up, and then reads what comes.
+func openSession(t *testing.T, conn net.Conn) {
+	t.Helper()
+	id := conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().AsSlice()
+	open := append([]byte{4, 65007 >> 8, 65007 & 255, 0, 90}, id...)
+	if _, err := conn.Write(append(message(1, append(open, 0)...), message(4)...)); err != nil {
+		t.Fatal(err)
+	}
+	for kind := byte(0); kind != 4; { // its OPEN, and the KEEPALIVE that accepts ours
+		head := make([]byte, 19)
+		if _, err := io.ReadFull(conn, head); err != nil {
+			t.Fatal(err)
+		}
+		if kind = head[18]; kind == 3 {
+			t.Fatal("the agent refuses the session")
+		}
+		if _, err := io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint16(head[16:]))-19); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+}
+
+// A peer tells one prefix anew 1,000 times a second, each time with another next hop, and
+// then a great many times at once. What it said last is in the kernel in the end; nothing piles
+// up, and another peer's session and routes do not notice.
+func TestAPeerThatFloodsCostsItsOwnNewsAlone(t *testing.T) {
+	r, n, dir, start := dirRig(t)
+	second := r.Switch("second")
+	second.Attach(n, "198.51.100.11/24")
+	flooder := r.Host("flooder")
+	second.Attach(flooder, "198.51.100.7/24")
+	if err := r.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	allowed := strings.Replace(peerManifest, "asn: 65001,", "asn: 65001, import: {allow: [{prefix: 10.244.0.0/16, minLength: 24, maxLength: 24}]},", 1)
+	write(t, dir, "router.yaml", allowed)
+	write(t, dir, "flooder.yaml", strings.NewReplacer("name: router", "name: flooder", "192.0.2.1,", "198.51.100.7,", "65001", "65007", "holdTimeSeconds: 9", "holdTimeSeconds: 90").Replace(allowed))
+	if err := r.router.Configure(t.Context(), "router bgp 65001\n address-family ipv4 unicast\n  network 10.244.200.0/24\n"); err != nil {
+		t.Fatal(err)
+	}
+	start()
+	r.eventually(func() error {
+		return hasRoute(t.Context(), n.Host, "10.244.200.0/24", netip.MustParseAddr("192.0.2.1"))
+	})
+
+	conn, err := flooder.Dial(t.Context(), "tcp", "198.51.100.11:179")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	openSession(t, conn)
+	prefix := netip.MustParsePrefix("10.244.201.0/24")
+	hops := []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("198.51.100.8")}
+	last := netip.MustParseAddr("198.51.100.9")
+	say := func(times int) {
+		t.Helper()
+		var b []byte
+		for i := range times {
+			b = append(b, announcement(prefix, hops[i%2])...)
+		}
+		if _, err := conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(2)
+	r.eventually(func() error { return hasRoute(t.Context(), n.Host, "10.244.201.0/24", hops[1]) })
+	before := n.memory(t)
+	pace := time.NewTicker(10 * time.Millisecond)
+	defer pace.Stop()
+	for range 300 {
+		<-pace.C
+		say(10)
+	}
+	say(20_000)
+	if _, err := conn.Write(announcement(prefix, last)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	r.eventually(func() error { return hasRoute(t.Context(), n.Host, "10.244.201.0/24", last) })
+	after := n.memory(t)
+	t.Logf("the last word is in the kernel after %s; memory from %d to %d KiB", time.Since(began), before, after)
+	if after > before+32<<10 {
+		t.Errorf("memory grew from %d to %d KiB", before, after)
+	}
+	if err := n.established(2); err != nil {
+		t.Error(err)
+	}
+	if err := hasRoute(t.Context(), n.Host, "10.244.200.0/24", netip.MustParseAddr("192.0.2.1")); err != nil {
+		t.Error(err)
+	}
+	if log := n.log(); strings.Contains(log, "level=ERROR") || strings.Count(log, `msg="peer down"`) > 0 {
+		t.Errorf("the log:\n%s", log)
+	}
+	r.eventually(func() error { return n.metric("fairway_routes_failed 0") })
+}
+
+// memory is what the agent has in memory, in KiB, by its own account.
+func (n *node) memory(t *testing.T) (kib int) {
+	t.Helper()
+	out, err := n.run("curl", "-s", "-m", "2", "http://127.0.0.1:9479/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out) {
+		if rest, is := strings.CutPrefix(line, "process_resident_memory_bytes "); is {
+			var size float64
+			if _, err := fmt.Sscan(rest, &size); err != nil {
+				t.Fatal(err)
+			}
+			return int(size) / 1024
+		}
+	}
+	t.Fatal("the agent does not tell its memory")
+	return 0
+}
