@@ -100,7 +100,7 @@ func withFIBSite(ctx context.Context, name string, keepLogs bool, out io.Writer,
 //	X_seconds               from the start of the daemon until the kernel has all routes
 //	X_from_session_seconds  from when the session is up
 //	X_cpu_seconds           of its processes until then
-//	X_mb                    the proportional set size of all its processes then
+//	X_mb                    the proportional set size of all its processes, 5 seconds later
 //	X_peak_mb               the sum of each process's greatest resident set
 //	withdraw_seconds        from the first withdrawal until the last route has gone: Fairway's
 //	one_change_ms_p99       from one UPDATE until the kernel has it: Fairway's

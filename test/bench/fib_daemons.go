@@ -149,11 +149,10 @@ func startFRR(ctx context.Context, s *fibSite, f family) (running, error) {
 	}, nil
 }
 
-// weighed is what a daemon's processes have taken.
+// weighed is the memory of a daemon's processes, in megabytes.
 type weighed struct {
-	now  float64 // megabytes: the proportional set size
-	peak float64 // megabytes: the sum of each process's greatest resident set
-	cpu  float64 // seconds, of user and of system
+	now  float64 // the proportional set size
+	peak float64 // the sum of each process's greatest resident set
 }
 
 func weigh(pids []int) (w weighed, err error) {
@@ -166,29 +165,30 @@ func weigh(pids []int) (w weighed, err error) {
 		if err != nil {
 			return w, err
 		}
-		cpu, err := cpuSeconds(pid)
-		if err != nil {
-			return w, err
-		}
-		w.cpu += cpu
 		w.now += pss / 1000 * 1.024
 		w.peak += peak / 1000 * 1.024
 	}
 	return w, nil
 }
 
-// cpuSeconds reads what a process has used so far, to a hundredth.
-func cpuSeconds(pid int) (float64, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
+// cpuSeconds is what processes have used so far, of user and of system, each to a hundredth.
+func cpuSeconds(pids []int) (sum float64, err error) {
+	for _, pid := range pids {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return 0, err
+		}
+		// After a name in parentheses, which may hold anything: the eleventh and the one after it.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) < 13 {
+			return 0, fmt.Errorf("/proc/%d/stat reads %q", pid, stat)
+		}
+		user, err1 := strconv.Atoi(fields[11])
+		system, err2 := strconv.Atoi(fields[12])
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, err
+		}
+		sum += float64(user+system) / 100
 	}
-	// After a name in parentheses, which may hold anything: the eleventh and the one after it.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat reads %q", pid, stat)
-	}
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	return float64(user+system) / 100, errors.Join(err1, err2)
+	return sum, nil
 }

@@ -91,6 +91,10 @@ func (run *fibRun) daemon(ctx context.Context, o fibOptions, r *fibResult, d dae
 	return errors.Join(err, stopped, run.site.clear(ctx, d.protocol))
 }
 
+// restTime is how long after the kernel has all routes memory is measured: what a node pays
+// from then on. What it was at the most is measured too.
+const restTime = 5 * time.Second
+
 func (run *fibRun) measure(ctx context.Context, o fibOptions, r *fibResult, d daemon, now running, began time.Time, announcements []byte) error {
 	tell, err := run.connect(ctx)
 	if err != nil {
@@ -104,9 +108,16 @@ func (run *fibRun) measure(ctx context.Context, o fibOptions, r *fibResult, d da
 	if incomplete != nil && !errors.Is(incomplete, errStalled) {
 		return incomplete
 	}
-	weight, weighing := weigh(now.pids())
-	difference, verifying := run.verify(ctx, d.protocol)
-	if err := errors.Join(weighing, verifying, tell.alive()); err != nil {
+	cpu, err := cpuSeconds(now.pids())
+	if err != nil {
+		return err
+	}
+	difference, err := run.verify(ctx, d.protocol)
+	if err := errors.Join(err, tell.alive(), pause(ctx, time.Until(full.Add(restTime)))); err != nil {
+		return err
+	}
+	weight, err := weigh(now.pids())
+	if err != nil {
 		return err
 	}
 	if incomplete != nil && difference == "" {
@@ -122,9 +133,9 @@ func (run *fibRun) measure(ctx context.Context, o fibOptions, r *fibResult, d da
 	r.add(d.name+"_from_session_seconds"+name, full.Sub(tell.up).Seconds())
 	r.add(d.name+"_mb"+name, weight.now)
 	r.add(d.name+"_peak_mb"+name, weight.peak)
-	r.add(d.name+"_cpu_seconds"+name, weight.cpu)
+	r.add(d.name+"_cpu_seconds"+name, cpu)
 	run.said.say("%-8s %.3f s, of these %.3f s from session up; %.2f s of CPU; %.0f MB, at the most %.0f MB",
-		d.name, full.Sub(began).Seconds(), full.Sub(tell.up).Seconds(), weight.cpu, weight.now, weight.peak)
+		d.name, full.Sub(began).Seconds(), full.Sub(tell.up).Seconds(), cpu, weight.now, weight.peak)
 	return run.afterwards(ctx, o, r, d, tell)
 }
 
