@@ -106,7 +106,7 @@ func (f *agentFlags) check() error {
 
 // runAgent wires the tasks of the agent proper and runs them until ctx ends or one fails.
 func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
-	tuneMemory()
+	memory := newThrift()
 	klog.SetSlogLogger(slog.New(quieter{log.With("component", "client-go").Handler()}))
 	if err := netlink.CheckPermission(); err != nil {
 		return err
@@ -147,13 +147,13 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Host:      kernel,
 		Speaker:   speaker,
 		Forwarder: forwarder,
-		Reporters: append(src.reporters, web),
+		Reporters: append(src.reporters, web, memory),
 		Log:       log.With("component", "loop"),
 		Now:       time.Now,
 		Sessions:  openMemory(f.stateDir, log),
 	})
 	group, ctx := errgroup.WithContext(ctx)
-	tasks := []task{kernel.Run, kernel.lookAgain, speaker.Run, loop.Run, forwarder.Run}
+	tasks := []task{memory.Run, kernel.Run, kernel.lookAgain, speaker.Run, loop.Run, forwarder.Run}
 	if listener != nil {
 		tasks = append(tasks, func(ctx context.Context) error { return web.Serve(ctx, listener) })
 	}

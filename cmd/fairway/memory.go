@@ -1,18 +1,105 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairway-bgp/fairway/controller/report"
 )
 
-// gcPercent is how much garbage the agent lets gather, in percent of what it uses. Half of
-// Go's default: on a node memory is dearer than the little time that this costs, as a
-// changed Service leaves little garbage.
-const gcPercent = 50
+// How much garbage the agent lets gather, in percent of what it uses.
+const (
+	// startPercent holds until the picture is complete: peers send all they have at once, and
+	// with little garbage allowed a quarter of the time until the kernel has it is collection.
+	startPercent = 200
+	// restPercent is half of Go's default: on a node memory is dearer than the little time
+	// that this costs, as a changed Service leaves little garbage.
+	restPercent = 50
+)
 
-// tuneMemory sets that, unless the environment (GOGC) says otherwise. GOMEMLIMIT counts as ever.
-func tuneMemory() {
-	if _, set := os.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
+const (
+	lookPeriod = time.Second
+	// quietBytes is how much is allocated at the most in a period in which nothing happens.
+	quietBytes = 4 << 20
+	// spareBytes may be held beyond what restPercent allows: to give it back costs a collection.
+	spareBytes = 16 << 20
+)
+
+// thrift keeps the agent's memory small when nothing happens, and gives it room when much
+// does: Go alone gives memory back at its own pace, which takes minutes. It does nothing
+// where the environment has GOGC; GOMEMLIMIT counts as ever.
+type thrift struct {
+	off      bool
+	complete atomic.Bool
+}
+
+func newThrift() *thrift {
+	_, set := os.LookupEnv("GOGC")
+	if !set {
+		debug.SetGCPercent(startPercent)
 	}
+	return &thrift{off: set}
+}
+
+// Report implements controller.Reporter.
+func (t *thrift) Report(r *report.Report) {
+	if r.Complete {
+		t.complete.Store(true)
+	}
+}
+
+// Run looks, until ctx ends, for periods in which nothing happens.
+func (t *thrift) Run(ctx context.Context) error {
+	if t.off {
+		return nil
+	}
+	tick := time.NewTicker(lookPeriod)
+	defer tick.Stop()
+	before, resting := readHeap(), false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now := readHeap()
+		quiet := now.allocated-before.allocated < quietBytes
+		before = now
+		if quiet && !resting && t.complete.Load() {
+			debug.SetGCPercent(restPercent)
+			resting = true
+		}
+		if quiet && now.wasteful() {
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+// heap is what the Go runtime says of its heap, in bytes.
+type heap struct {
+	allocated uint64 // ever
+	live      uint64 // at the end of the last collection
+	held      uint64 // of the machine's memory
+}
+
+// wasteful reports whether so much is held that to give it back is worth a collection.
+func (h heap) wasteful() bool {
+	return h.held > h.live+h.live*restPercent/100+spareBytes
+}
+
+func readHeap() heap {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/allocs:bytes"},
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+	}
+	metrics.Read(samples)
+	value := func(i int) uint64 { return samples[i].Value.Uint64() }
+	return heap{allocated: value(0), live: value(1), held: value(2) + value(3) + value(4)}
 }
