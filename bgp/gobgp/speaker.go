@@ -3,8 +3,9 @@
 //
 // What it keeps true:
 //   - A peer hears a prefix if and only if it is in the audience of its advertisement, with
-//     the next hop that is meant for that peer. Nothing else is exported, and a learned path
-//     enters the RIB only if a rule of its peer allows it and our own AS is not in it.
+//     the next hop that is meant for that peer. Nothing else is exported but what is reflected
+//     (RFC 4456), and a learned path enters the RIB only if a rule of its peer allows it and
+//     our own AS is not in it.
 //   - A peer with a password is refused until the sockets hold the password; if they cannot,
 //     it stays refused.
 //   - What did not change is not touched: a session is reset only by a change of its own peer

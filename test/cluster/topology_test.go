@@ -209,6 +209,31 @@ func TestFromMeshToReflectorsAndBackLosesNothing(t *testing.T) {
 	}
 }
 
+// TestAReflectorThatCrashesTakesNothingWithIt has one of the two reflectors crash and come back.
+func TestAReflectorThatCrashesTakesNothingWithIt(t *testing.T) {
+	m := newMeshRig(t)
+	m.topology("RouteReflectors")
+	m.startAgents(m.nodes...)
+	m.settled("RouteReflectors")
+	flows := m.flows()
+	client, reflector := m.nodes[0], m.nodes[2]
+	if err := kill(reflector.agent.Children()[0]); err != nil {
+		t.Fatal(err)
+	}
+	m.eventually(func() error {
+		if m.nodeSettled(client, "RouteReflectors") == nil {
+			return errors.New("the client has not noticed")
+		}
+		return nil
+	})
+	m.settled("RouteReflectors")
+	for name, flow := range flows {
+		if err := m.lost(flow); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestAFlowNoticesThatTheStepBetweenIsLeftOut shows the detector firing: on the straight way
 // back the reflectors cease to reflect before the sessions of the mesh are up.
 func TestAFlowNoticesThatTheStepBetweenIsLeftOut(t *testing.T) {
