@@ -24,9 +24,10 @@ const (
 const (
 	lookPeriod = time.Second
 	// quietBytes is how much is allocated at the most in a period in which nothing happens.
-	quietBytes = 4 << 20
-	// spareBytes may be held beyond what restPercent allows: to give it back costs a collection.
-	spareBytes = 16 << 20
+	quietBytes = 2 << 20
+	// spareBytes may be held beyond what is in use: to give it back costs a collection. As much
+	// comes together in eight quiet periods at the soonest.
+	spareBytes = 8 * quietBytes
 )
 
 // thrift keeps the agent's memory small when nothing happens, and gives it room when much
@@ -83,23 +84,22 @@ func (t *thrift) Run(ctx context.Context) error {
 type heap struct {
 	allocated uint64 // ever
 	live      uint64 // at the end of the last collection
-	held      uint64 // of the machine's memory
+	held      uint64 // that a collection could give back, and what is live
 }
 
 // wasteful reports whether so much is held that to give it back is worth a collection.
 func (h heap) wasteful() bool {
-	return h.held > h.live+h.live*restPercent/100+spareBytes
+	return h.held > h.live+spareBytes
 }
 
 func readHeap() heap {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/allocs:bytes"},
 		{Name: "/gc/heap/live:bytes"},
-		{Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/heap/unused:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"}, // garbage too
 		{Name: "/memory/classes/heap/free:bytes"},
 	}
 	metrics.Read(samples)
 	value := func(i int) uint64 { return samples[i].Value.Uint64() }
-	return heap{allocated: value(0), live: value(1), held: value(2) + value(3) + value(4)}
+	return heap{allocated: value(0), live: value(1), held: value(2) + value(3)}
 }
