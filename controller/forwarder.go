@@ -119,7 +119,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 			}
 			err = f.review(ctx)
 		case <-retry.C:
-			if len(f.table.State().Failed) == 0 && f.settled() {
+			if f.table.Failing() == 0 && f.settled() {
 				continue
 			}
 			err = f.reconcile(ctx)
@@ -392,8 +392,12 @@ func (f *Forwarder) setRefused(prefix netip.Prefix, refusals []plan.Refusal) {
 	f.refused[prefix] = refusals
 }
 
-// note logs a pass that failed, once per change.
+// note logs a pass that failed, once per change. One that went through and looked at a part
+// alone says nothing of the others.
 func (f *Forwarder) note(err error) {
+	if err == nil && f.table.Failing() > 0 {
+		return
+	}
 	text := ""
 	if err != nil {
 		text = err.Error()

@@ -47,10 +47,11 @@ type world struct {
 	ribReads   int
 	queue      *bgp.RIBQueue
 
-	kernel map[routes.Key]routes.Route
-	worse  map[netip.Prefix][][]bgp.Path // paths that the speaker puts behind those of rib
-	others map[netip.Addr]routes.Route   // where the kernel's own routes lead
-	moved  chan struct{}
+	kernel  map[routes.Key]routes.Route
+	foreign string                        // the prefix of a route that is not ours, at the key of ours
+	worse   map[netip.Prefix][][]bgp.Path // paths that the speaker puts behind those of rib
+	others  map[netip.Addr]routes.Route   // where the kernel's own routes lead
+	moved   chan struct{}
 
 	last    *report.Report
 	reports int
@@ -169,14 +170,18 @@ func (w *world) Dump(context.Context) ([]routes.Route, error) {
 func (w *world) applyRoutes(ops []routes.Op) []error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, op := range ops {
-		if op.Verb == routes.Delete {
+	results := make([]error, len(ops))
+	for i, op := range ops {
+		switch {
+		case op.Verb == routes.Delete:
 			delete(w.kernel, op.Route.Key)
-			continue
+		case op.Route.Prefix.String() == w.foreign:
+			results[i] = &routes.TakenError{Protocol: 4, Owner: "static"}
+		default:
+			w.kernel[op.Route.Key] = op.Route
 		}
-		w.kernel[op.Route.Key] = op.Route
 	}
-	return make([]error, len(ops))
+	return results
 }
 
 func (w *world) Report(r *report.Report) {
@@ -447,6 +452,35 @@ func TestNothingIsTouchedBeforeTheSourceHasSynced(t *testing.T) {
 		pass(time.Second)
 		if w.applies == 0 || !w.last.Source.Synced {
 			t.Error("the agent did not begin when the source came")
+		}
+	})
+}
+
+func TestARouteThatFailsIsLoggedOnceAndOnceMoreWhenItDoesNot(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.foreign = "10.244.2.0/24"
+		w.start(t)
+		w.setSession(bgp.Established, true)
+		w.learn("10.244.2.0/24")
+		pass(time.Second)
+		said := func() [2]int {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return [2]int{strings.Count(w.log.String(), "are not as wanted"), strings.Count(w.log.String(), "as wanted again")}
+		}
+		for _, other := range []string{"10.244.3.0/24", "10.244.4.0/24"} { // passes that go through
+			w.learn(other)
+			pass(10 * time.Second)
+		}
+		if got := said(); got != [2]int{1, 0} {
+			t.Errorf("failed and mended were said %v times:\n%s", got, w.log.String())
+		}
+		w.mu.Lock()
+		w.foreign = ""
+		w.mu.Unlock()
+		pass(10 * time.Second)
+		if got := said(); got != [2]int{1, 1} {
+			t.Errorf("failed and mended were said %v times:\n%s", got, w.log.String())
 		}
 	})
 }

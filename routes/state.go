@@ -38,3 +38,10 @@ func (t *Table) State() State {
 	slices.SortFunc(state.Failed, func(a, b Failure) int { return a.Route.Key.Compare(b.Route.Key) })
 	return state
 }
+
+// Failing returns how many routes are not as they are wanted, at no cost.
+func (t *Table) Failing() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.failed)
+}
