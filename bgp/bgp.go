@@ -116,6 +116,7 @@ type Peer struct {
 	Port    uint16     // 0: 179
 	ASN     uint32     // as expected in the peer's OPEN
 
+	LocalASN     uint32     // as the peer sees us; 0: the speaker's own (RFC 7705)
 	LocalAddress netip.Addr // source address; the zero Addr leaves it to the kernel
 	Passive      bool       // never dial, only listen
 	Password     Secret     // TCP MD5 (RFC 2385); empty: none
@@ -125,12 +126,17 @@ type Peer struct {
 	ConnectRetry time.Duration
 
 	EBGPMultihopTTL uint8 // 0: a single hop
+	TTLSecurityHops uint8 // how far away the peer may be (RFC 5082); 0: not checked
 
 	Families        []Family // sorted, at least one
 	GracefulRestart bool
 
 	// Down says in words why there is to be no session for the time being; "": it is tried.
 	Down string
+	// Shutdown tells the peer so, when a session ends for Down: with Cease, Administrative Shutdown,
+	// and ShutdownMessage, at most 128 bytes (RFC 9003).
+	Shutdown        bool
+	ShutdownMessage string
 
 	// ClusterID is in IPv4 form and stands in the CLUSTER_LIST of what the peer is told
 	// (RFC 4456, section 8). A session needs one to be reflected over, and may have it before,
@@ -141,9 +147,21 @@ type Peer struct {
 
 	// Import is what the peer may tell us, any rule suffices; nothing when empty.
 	Import []PrefixRule
+	// AllowOwnAS is how often our own number may stand in what the peer tells us.
+	AllowOwnAS uint8
+	// ImportLocalPref is the LOCAL_PREF that what the peer tells us gets; nil: none of ours.
+	ImportLocalPref *uint32
 	// NextHops is what we announce as next hop to this peer, per family. A family without
 	// a valid address here is not advertised.
 	NextHops NextHops
+}
+
+// Internal reports whether the session is one within an AS, for a speaker of that number.
+func (p Peer) Internal(asn uint32) bool {
+	if p.LocalASN != 0 {
+		asn = p.LocalASN
+	}
+	return p.ASN == asn
 }
 
 // Equal reports whether the two are wanted alike.
@@ -152,9 +170,13 @@ func (p Peer) Equal(other Peer) bool {
 		p.LocalAddress == other.LocalAddress && p.Passive == other.Passive && p.Password == other.Password &&
 		p.HoldTime == other.HoldTime && p.Keepalive == other.Keepalive && p.ConnectRetry == other.ConnectRetry &&
 		p.EBGPMultihopTTL == other.EBGPMultihopTTL && p.GracefulRestart == other.GracefulRestart && p.NextHops == other.NextHops && p.Down == other.Down &&
+		p.LocalASN == other.LocalASN && p.TTLSecurityHops == other.TTLSecurityHops && p.AllowOwnAS == other.AllowOwnAS &&
+		sameValue(p.ImportLocalPref, other.ImportLocalPref) && p.Shutdown == other.Shutdown && p.ShutdownMessage == other.ShutdownMessage &&
 		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection &&
 		slices.Equal(p.Families, other.Families) && sameRules(p.Import, other.Import)
 }
+
+func sameValue(a, b *uint32) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // sameRules compares two lists of rules; thousands of peers often share one.
 func sameRules(a, b []PrefixRule) bool {

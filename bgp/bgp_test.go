@@ -79,6 +79,8 @@ func TestPeersThatDifferInAnyFieldAreNotEqual(t *testing.T) {
 		switch name := reflect.TypeOf(b).Field(i).Name; name {
 		case "Address", "LocalAddress", "ClusterID":
 			field.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.1")))
+		case "ImportLocalPref":
+			field.Set(reflect.ValueOf(new(uint32)))
 		case "NextHops":
 			field.Set(reflect.ValueOf(NextHops{IPv6: netip.MustParseAddr("2001:db8::1")}))
 		case "Families":

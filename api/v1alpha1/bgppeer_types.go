@@ -211,8 +211,8 @@ type BGPPeerSpec struct {
 	// ttlSecurityHops is how many hops away the router may be, 1 to 254: we send
 	// with a time to live of 255 and refuse packets that arrive with less than 256
 	// minus this (GTSM, RFC 5082, section 3). 1: the router is on a shared link.
-	// The router must do the same. Absent: no such check. Changing it resets no
-	// session.
+	// The router must do the same. Absent: no such check. A change takes effect
+	// when a session next comes up and resets none.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
@@ -255,8 +255,7 @@ type BGPPeerSpec struct {
 	// allowOwnAS is how often our own number may stand in the AS path of what the
 	// router tells us (RFC 4271, section 9.1.2, asks for refusal), 0 to 10,
 	// default 0. Where all racks share one number, the alternatives are a number
-	// for each rack, or as-override on the router. Changing it resets the
-	// sessions.
+	// for each rack, or as-override on the router. Changing it resets no session.
 	//
 	// +optional
 	// +kubebuilder:default=0

@@ -31,20 +31,14 @@ var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 	{"spec.defaultGateway", func(s *BGPPeerSpec) bool { return s.DefaultGateway != nil }},
 	{"spec.listenRange", func(s *BGPPeerSpec) bool { return s.ListenRange != "" }},
 	{"spec.asnType External", func(s *BGPPeerSpec) bool { return s.ASNType == ASNExternal }},
-	{"spec.localASN", func(s *BGPPeerSpec) bool { return s.LocalASN != nil }},
 	{"spec.localInterface", func(s *BGPPeerSpec) bool { return s.LocalInterface != "" }},
-	{"spec.ttlSecurityHops", func(s *BGPPeerSpec) bool { return s.TTLSecurityHops != nil }},
 	{"spec.extendedNextHop", func(s *BGPPeerSpec) bool { return isNot(s.ExtendedNextHop, false) }},
 	{"spec.bfd", func(s *BGPPeerSpec) bool { return s.BFD != nil }},
 	{"spec.addPaths.receive", func(s *BGPPeerSpec) bool { return s.AddPaths != nil && isNot(s.AddPaths.Receive, false) }},
 	{"spec.addPaths.sendMax", func(s *BGPPeerSpec) bool { return s.AddPaths != nil && isNot(s.AddPaths.SendMax, 0) }},
-	{"spec.allowOwnAS", func(s *BGPPeerSpec) bool { return isNot(s.AllowOwnAS, 0) }},
 	{"spec.import.maxPrefixes", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixes != nil }},
 	{"spec.import.maxPrefixesAction Shutdown", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixesAction == MaxPrefixesShutdown }},
 	{"spec.import.maxPrefixesRestartSeconds", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixesRestartSeconds != nil }},
-	{"spec.adminState Down", func(s *BGPPeerSpec) bool { return s.AdminState == AdminDown }},
-	{"spec.adminMessage", func(s *BGPPeerSpec) bool { return s.AdminMessage != "" }},
-	{"spec.import.localPref", func(s *BGPPeerSpec) bool { return s.Import.LocalPref != nil }},
 }
 
 var advertisementFieldsWithoutEffect = []without[BGPAdvertisementSpec]{

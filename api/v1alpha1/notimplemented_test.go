@@ -29,7 +29,8 @@ var withEffect = map[string][]string{
 	},
 	v1alpha1.KindBGPPeer: {
 		"spec.nodeSelector", "spec.address", "spec.port", "spec.asn", "spec.asnType Internal",
-		"spec.localAddress", "spec.passive",
+		"spec.localASN", "spec.localAddress", "spec.passive", "spec.ttlSecurityHops", "spec.allowOwnAS",
+		"spec.adminState Down", "spec.adminMessage", "spec.import.localPref",
 		"spec.timers.holdTimeSeconds", "spec.timers.keepaliveTimeSeconds", "spec.timers.connectRetrySeconds",
 		"spec.passwordSecretRef.name", "spec.ebgpMultihopTTL",
 		"spec.families IPv4Unicast", "spec.families IPv6Unicast", "spec.gracefulRestart.enabled",

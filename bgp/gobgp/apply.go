@@ -91,7 +91,9 @@ func (s *Speaker) nextPolicy(w wanted, now []audience, asn uint32) (policy, map[
 	passed, marks := numberReflected(s.held.policy.reflected, w, fresh, gone)
 	next := policy{asn: asn, imports: make(map[netip.Addr]imported, len(w.peers)), classes: classes, reflected: passed}
 	for addr, p := range w.peers {
-		next.imports[addr] = imported{rules: p.Import, from: p.Reflection, mark: marks[p.Reflection]}
+		next.imports[addr] = imported{
+			rules: p.Import, own: ownAS{p.LocalASN, p.AllowOwnAS}, pref: p.ImportLocalPref, from: p.Reflection, mark: marks[p.Reflection],
+		}
 	}
 	return next, byPrefix
 }
@@ -153,17 +155,24 @@ func (s *Speaker) refreshPeers(ctx context.Context, w wanted, remarked map[netip
 			continue
 		}
 		p := w.peers[addr]
-		if remarked[addr] || !slices.Equal(old.Import, p.Import) {
+		if remarked[addr] || !sameImport(old.Peer, p) {
 			errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_IN))
 			s.accepted.changed()
 		}
 		if old.NextHops != p.NextHops {
 			errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_OUT))
 		}
-		old.Import, old.NextHops, old.Name, old.Reflection = p.Import, p.NextHops, p.Name, p.Reflection
+		old.Import, old.AllowOwnAS, old.ImportLocalPref = p.Import, p.AllowOwnAS, p.ImportLocalPref
+		old.NextHops, old.Name, old.Reflection = p.NextHops, p.Name, p.Reflection
 		s.held.peers[addr] = old
 	}
 	return errs
+}
+
+// sameImport reports whether what a peer tells is taken in alike.
+func sameImport(a, b bgp.Peer) bool {
+	same := (a.ImportLocalPref == nil) == (b.ImportLocalPref == nil) && (a.ImportLocalPref == nil || *a.ImportLocalPref == *b.ImportLocalPref)
+	return same && a.AllowOwnAS == b.AllowOwnAS && slices.Equal(a.Import, b.Import)
 }
 
 func (s *Speaker) softReset(ctx context.Context, p bgp.Peer, direction api.ResetPeerRequest_SoftResetDirection) error {
@@ -175,10 +184,40 @@ func (s *Speaker) softReset(ctx context.Context, p bgp.Peer, direction api.Reset
 func (s *Speaker) deletePeers(ctx context.Context, w wanted) []error {
 	var errs []error
 	for _, addr := range slices.SortedFunc(maps.Keys(s.gone(w)), netip.Addr.Compare) {
+		if wanted, down := w.down[addr]; down && wanted.Shutdown {
+			errs = append(errs, s.tellShutdown(ctx, wanted))
+		}
 		errs = append(errs, s.deletePeer(ctx, s.held.peers[addr]))
 	}
 	return errs
 }
+
+// tellShutdown ends a session with words for the peer's operator. To delete the peer at once
+// would overtake them.
+func (s *Speaker) tellShutdown(ctx context.Context, p bgp.Peer) error {
+	request := &api.ShutdownPeerRequest{Address: p.Address.String(), Communication: p.ShutdownMessage}
+	for asked, deadline := false, time.Now().Add(shutdownPatience); time.Now().Before(deadline); {
+		live, err := s.livePeers(ctx)
+		if err != nil || live[p.Address].GetState().GetSessionState() != api.PeerState_ESTABLISHED {
+			return err
+		}
+		if !asked {
+			if err := s.server.ShutdownPeer(ctx, request); err != nil {
+				return peerError(p, "shutting it down", err)
+			}
+			asked = true
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(shutdownPatience / 200):
+		}
+	}
+	return nil
+}
+
+// shutdownPatience is how long a session may take to end once it has been told to.
+const shutdownPatience = 2 * time.Second
 
 // deletePeer removes a peer, and with it its password from the listener: GoBGP's DeletePeer
 // forgets that, and the address could never again be used without a password.
@@ -333,6 +372,7 @@ func canWait(a, b *api.Peer) bool {
 	a, b = proto.CloneOf(a), proto.CloneOf(b)
 	a.Timers, b.Timers = nil, nil
 	a.EbgpMultihop, b.EbgpMultihop = nil, nil
+	a.TtlSecurity, b.TtlSecurity = nil, nil
 	if b.RouteReflector == nil {
 		a.RouteReflector = nil
 	}

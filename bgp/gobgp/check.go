@@ -18,6 +18,7 @@ const (
 // wanted is the part of a Desired that can work, by the address that GoBGP knows a peer by.
 type wanted struct {
 	peers  map[netip.Addr]bgp.Peer
+	down   map[netip.Addr]bgp.Peer // those that are to have no session
 	byName map[string]netip.Addr
 	ads    map[netip.Prefix]*bgp.Audience
 }
@@ -28,6 +29,7 @@ type wanted struct {
 func check(want bgp.Desired) (wanted, []error) {
 	w := wanted{
 		peers:  make(map[netip.Addr]bgp.Peer, len(want.Peers)),
+		down:   map[netip.Addr]bgp.Peer{},
 		byName: make(map[string]netip.Addr, len(want.Peers)),
 		ads:    make(map[netip.Prefix]*bgp.Audience, want.Advertisements.Len()),
 	}
@@ -44,6 +46,7 @@ func check(want bgp.Desired) (wanted, []error) {
 		}
 		zoneless[p.Address.WithZone("")] = p.Name
 		if p.Down != "" {
+			w.down[p.Address] = p
 			continue
 		}
 		w.peers[p.Address] = p

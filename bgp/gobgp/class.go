@@ -57,7 +57,7 @@ func (w wanted) members(to *bgp.Audience, family bgp.Family) map[netip.Addr]memb
 			}
 			p := w.peers[addr]
 			if nh := p.NextHops.For(family); nh.IsValid() && slices.Contains(p.Families, family) {
-				members[addr] = member{nextHop: nh, attributes: text, export: &export.Attributes}
+				members[addr] = member{nextHop: nh, localASN: p.LocalASN, attributes: text, export: &export.Attributes}
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package gobgp
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -40,6 +41,7 @@ type fakeOptions struct {
 	routerID string
 	password string
 	restart  bool // offers graceful restart
+	ttl      int  // of its packets; 0: the kernel's default
 }
 
 // dial brings the session up, or returns why it does not come up.
@@ -48,7 +50,7 @@ func (o fakeOptions) dial() (*fakePeer, error) {
 		LocalAddr: &net.TCPAddr{IP: net.ParseIP(o.from)},
 		Timeout:   500 * time.Millisecond, // a refused password is silence
 		Control: func(_, _ string, c syscall.RawConn) error {
-			return setPassword(c, "127.0.0.1", o.password)
+			return errors.Join(setTTL(c, o.ttl), setPassword(c, "127.0.0.1", o.password))
 		},
 	}
 	conn, err := dialer.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", o.port))
@@ -67,6 +69,15 @@ func (o fakeOptions) dial() (*fakePeer, error) {
 	}
 	go p.read()
 	return p, nil
+}
+
+func setTTL(c syscall.RawConn, ttl int) error {
+	if ttl == 0 {
+		return nil
+	}
+	var failed error
+	err := c.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TTL, ttl) })
+	return errors.Join(err, failed)
 }
 
 func setPassword(c syscall.RawConn, of, password string) error {

@@ -30,6 +30,7 @@ func apiPeer(p bgp.Peer, gr gracefulRestart, guarded bool) *api.Peer {
 		Conf: &api.PeerConf{
 			NeighborAddress: p.Address.String(),
 			PeerAsn:         p.ASN,
+			LocalAsn:        p.LocalASN, // 0: the speaker's
 			AuthPassword:    string(p.Password),
 			AllowOwnAsn:     maxOwnAS,
 			AdminDown:       guarded,
@@ -47,6 +48,9 @@ func apiPeer(p bgp.Peer, gr gracefulRestart, guarded bool) *api.Peer {
 			Enabled:     p.EBGPMultihopTTL > 0,
 			MultihopTtl: uint32(p.EBGPMultihopTTL),
 		},
+	}
+	if p.TTLSecurityHops > 0 {
+		peer.TtlSecurity = &api.TtlSecurity{Enabled: true, TtlMin: 256 - uint32(p.TTLSecurityHops)}
 	}
 	switch {
 	case p.LocalAddress.IsValid():

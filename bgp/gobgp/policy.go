@@ -1,6 +1,7 @@
 package gobgp
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -34,6 +35,7 @@ type class struct {
 // member is what a peer of a class is told of its paths.
 type member struct {
 	nextHop    netip.Addr
+	localASN   uint32          // as the peer sees us; 0: the speaker's
 	attributes string          // text of export, to compare by
 	export     *bgp.Attributes // nil: the zero value
 }
@@ -94,23 +96,11 @@ type policyBuilder struct {
 // importStatements accept our own paths (GoBGP sends them through the import policy too),
 // refuse our own AS, and accept what the rules of the peers name.
 func (b *policyBuilder) importStatements(p policy) []*api.Statement {
-	const ownAS = "own-as"
-	b.sets = append(b.sets, &api.DefinedSet{
-		DefinedType: api.DefinedType_AS_PATH, Name: ownAS,
-		// Written as an expression, and not as _N_, so that it sees into AS_SETs as well.
-		List: []string{fmt.Sprintf(`(^|[,{}() ])%d([,{}() ]|$)`, p.asn)},
-	})
-	statements := []*api.Statement{
-		{
-			Name:       "import-local",
-			Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
-			Actions:    &api.Actions{RouteAction: api.RouteAction_ACCEPT},
-		}, {
-			Name:       "import-own-as",
-			Conditions: &api.Conditions{AsPathSet: &api.MatchSet{Type: api.MatchSet_ANY, Name: ownAS}},
-			Actions:    &api.Actions{RouteAction: api.RouteAction_REJECT},
-		},
-	}
+	statements := append([]*api.Statement{{
+		Name:       "import-local",
+		Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
+		Actions:    &api.Actions{RouteAction: api.RouteAction_ACCEPT},
+	}}, b.loopStatements(p)...)
 	if len(p.reflected) > 0 {
 		statements = append(statements, unmark())
 	}
@@ -128,7 +118,7 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 					PrefixSet:   &api.MatchSet{Type: api.MatchSet_ANY, Name: name},
 					NeighborSet: b.neighbors(name, group.peers),
 				},
-				Actions: marking(group.mark),
+				Actions: marking(group.mark, group.pref),
 			}
 			if group.from == bgp.NonClient {
 				statements = append(statements, ownOnly(accept, group.peers), passedOn(accept))
@@ -230,6 +220,9 @@ func groupByRules(imports map[netip.Addr]imported) []ruleGroup {
 	for _, addr := range slices.SortedFunc(maps.Keys(imports), netip.Addr.Compare) {
 		var key strings.Builder
 		fmt.Fprintln(&key, imports[addr].from, imports[addr].mark)
+		if pref := imports[addr].pref; pref != nil {
+			fmt.Fprintln(&key, *pref)
+		}
 		for _, r := range imports[addr].rules {
 			key.WriteString(r.String())
 			key.WriteByte('\n')
@@ -270,7 +263,7 @@ func exportActions(m member, asn uint32) *api.Actions {
 		actions.Med = &api.MedAction{Type: api.MedAction_REPLACE, Value: int64(*m.export.MED)}
 	}
 	if m.export.Prepend > 0 {
-		actions.AsPrepend = &api.AsPrependAction{Asn: asn, Repeat: uint32(m.export.Prepend)}
+		actions.AsPrepend = &api.AsPrependAction{Asn: cmp.Or(m.localASN, asn), Repeat: uint32(m.export.Prepend)}
 	}
 	return actions
 }
@@ -292,16 +285,17 @@ type exportGroup struct {
 func groupByExport(members map[netip.Addr]member) []exportGroup {
 	type export struct {
 		nextHop    netip.Addr
+		localASN   uint32
 		attributes string
 	}
 	index := map[export]int{}
 	var groups []exportGroup
 	for _, addr := range slices.SortedFunc(maps.Keys(members), netip.Addr.Compare) {
 		m := members[addr]
-		i, known := index[export{m.nextHop, m.attributes}]
+		i, known := index[export{m.nextHop, m.localASN, m.attributes}]
 		if !known {
 			i = len(groups)
-			index[export{m.nextHop, m.attributes}] = i
+			index[export{m.nextHop, m.localASN, m.attributes}] = i
 			groups = append(groups, exportGroup{member: m})
 		}
 		groups[i].peers = append(groups[i].peers, addr)

@@ -41,6 +41,8 @@ type reflected struct {
 // imported is what is done with the paths of a peer.
 type imported struct {
 	rules []bgp.PrefixRule
+	own   ownAS
+	pref  *uint32 // the LOCAL_PREF that they get; nil: what they have
 	from  bgp.Reflection
 	mark  int // number of the reflected that they belong to; 0: they are not passed on
 }
@@ -139,8 +141,11 @@ func markOf(number int) string {
 }
 
 // marking accepts paths and marks them.
-func marking(mark int) *api.Actions {
+func marking(mark int, pref *uint32) *api.Actions {
 	actions := &api.Actions{RouteAction: api.RouteAction_ACCEPT}
+	if pref != nil {
+		actions.LocalPref = &api.LocalPrefAction{Value: *pref}
+	}
 	if mark != 0 {
 		actions.LargeCommunity = &api.CommunityAction{Type: api.CommunityAction_ADD, Communities: []string{markOf(mark)}}
 	}
@@ -153,7 +158,8 @@ func marking(mark int) *api.Actions {
 // prefer the other's path, withdraw their own, and begin anew. Whatever a node originates has
 // the ORIGIN IGP, which exportReflected restores.
 func passedOn(s *api.Statement) *api.Statement {
-	actions := marking(0)
+	actions := marking(0, nil)
+	actions.LocalPref = s.Actions.LocalPref
 	actions.LargeCommunity = s.Actions.LargeCommunity
 	actions.OriginAction = &api.OriginAction{Origin: api.RouteOriginType_ORIGIN_EGP}
 	return &api.Statement{Name: s.Name + "-passed-on", Conditions: s.Conditions, Actions: actions}

@@ -108,7 +108,7 @@ func (a *announcer) exports(heard map[string]*bgp.Attributes, family bgp.Family)
 			continue
 		}
 		told := *attributes
-		if t.peer.ASN == a.b.asn { // it would refuse its own number as a loop (RFC 4271, section 9.1.2)
+		if t.peer.Internal(a.b.asn) { // it would refuse its own number as a loop (RFC 4271, section 9.1.2)
 			told.Prepend = 0
 		}
 		text := told.String()

@@ -132,7 +132,31 @@ func (b *builder) sessionOf(p *v1alpha1.BGPPeer, address, local netip.Addr) bgp.
 		peer.EBGPMultihopTTL = uint8(*p.Spec.EBGPMultihopTTL)
 	}
 	setTimers(&peer, &p.Spec.Timers)
+	setOptions(&peer, &p.Spec)
 	return peer
+}
+
+// setOptions renders what few peers have.
+func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
+	if spec.LocalASN != nil {
+		peer.LocalASN = uint32(*spec.LocalASN)
+	}
+	if spec.TTLSecurityHops != nil {
+		peer.TTLSecurityHops = uint8(*spec.TTLSecurityHops)
+	}
+	if spec.AllowOwnAS != nil {
+		peer.AllowOwnAS = uint8(*spec.AllowOwnAS)
+	}
+	if spec.Import.LocalPref != nil {
+		pref := uint32(*spec.Import.LocalPref)
+		peer.ImportLocalPref = &pref
+	}
+	if spec.AdminState == v1alpha1.AdminDown {
+		peer.Down, peer.Shutdown, peer.ShutdownMessage = "adminState is Down", true, spec.AdminMessage
+		if spec.AdminMessage != "" {
+			peer.Down += ": " + spec.AdminMessage
+		}
+	}
 }
 
 // essential returns those of the fields without effect that a session cannot do without:
@@ -141,7 +165,7 @@ func essential(without []string) []string {
 	return slices.DeleteFunc(without, func(path string) bool {
 		switch path {
 		case "spec.interface", "spec.defaultGateway", "spec.listenRange", "spec.asnType External",
-			"spec.localASN", "spec.localInterface", "spec.ttlSecurityHops", "spec.adminState Down":
+			"spec.localInterface":
 			return false
 		}
 		return true
@@ -240,7 +264,7 @@ func (b *builder) setNextHops(peer *bgp.Peer, ref Ref) {
 	case onLink:
 		b.nextHopsOnLink(peer, network)
 		b.noteCarrier(peer, network)
-	case peer.EBGPMultihopTTL > 0 || peer.ASN == b.asn:
+	case peer.EBGPMultihopTTL > 0 || peer.TTLSecurityHops > 1 || peer.Internal(b.asn):
 		peer.NextHops = bgp.NextHops{IPv4: nodeAddress(b.node, bgp.IPv4Unicast), IPv6: nodeAddress(b.node, bgp.IPv6Unicast)}
 	default:
 		b.refuse(ref, peer.Address.String(), ReasonPeerNotOnLink,
@@ -258,7 +282,7 @@ func (b *builder) setNextHops(peer *bgp.Peer, ref Ref) {
 // noteCarrier ends the session with a neighbor at once when its link leads nowhere, rather
 // than when the hold time is over.
 func (b *builder) noteCarrier(peer *bgp.Peer, network Network) {
-	if b.local.LinksDown[network.Link] && peer.EBGPMultihopTTL == 0 {
+	if b.local.LinksDown[network.Link] && peer.EBGPMultihopTTL == 0 && peer.TTLSecurityHops <= 1 && peer.Down == "" {
 		peer.Down = "the link to the peer has no carrier"
 	}
 }

@@ -70,6 +70,7 @@ func reflectionChanges(a, b bgp.Peer) []string {
 func peerChanges(a, b bgp.Peer) []string {
 	var out []string
 	out = note(out, a.ASN != b.ASN, "asn")
+	out = note(out, a.LocalASN != b.LocalASN, "localASN")
 	out = note(out, a.Port != b.Port, "port")
 	out = note(out, a.LocalAddress != b.LocalAddress, "localAddress")
 	out = note(out, a.Passive != b.Passive, "passive")

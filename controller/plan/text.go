@@ -65,6 +65,9 @@ func (p *Plan) String() string {
 
 func writePeer(b *strings.Builder, p bgp.Peer) {
 	fmt.Fprintf(b, "peer %s asn %d port %d", p.Name, p.ASN, p.Port)
+	if p.LocalASN != 0 {
+		fmt.Fprintf(b, " local-asn %d", p.LocalASN)
+	}
 	if p.LocalAddress.IsValid() {
 		fmt.Fprintf(b, " from %s", p.LocalAddress)
 	}
@@ -76,6 +79,15 @@ func writePeer(b *strings.Builder, p bgp.Peer) {
 	}
 	if p.EBGPMultihopTTL > 0 {
 		fmt.Fprintf(b, " multihop %d", p.EBGPMultihopTTL)
+	}
+	if p.TTLSecurityHops > 0 {
+		fmt.Fprintf(b, " ttl-security %d", p.TTLSecurityHops)
+	}
+	if p.AllowOwnAS > 0 {
+		fmt.Fprintf(b, " allow-own-as %d", p.AllowOwnAS)
+	}
+	if p.ImportLocalPref != nil {
+		fmt.Fprintf(b, " import-local-pref %d", *p.ImportLocalPref)
 	}
 	fmt.Fprintf(b, " timers %s/%s/%s", p.HoldTime, p.Keepalive, p.ConnectRetry)
 	if p.GracefulRestart {

@@ -214,6 +214,18 @@ func (l *liveRig) thirdPeer() {
 	if hold := l.last[third].hold; hold != 6000 {
 		l.t.Errorf("the hold time in use is %d ms in a new session", hold)
 	}
+	l.step(step{what: "what the third may repeat of us, and how much it counts", seen: func() error { return l.kernel(away + " via 192.0.2.3 metric 2048") },
+		do: l.put("third.yaml", livePeer(third, append(changed, "allowOwnAS: 2", "import: {localPref: 200}")...))})
+	l.step(step{what: "the third is shut down", down: []string{third},
+		do: l.put("third.yaml", livePeer(third, append(changed, "adminState: Down", "adminMessage: the rack moves")...)),
+		seen: func() error {
+			text, err := l.routers[third].VTYSH(l.t.Context(), "show bgp neighbors "+l.n.IPv4().String()+" json")
+			if err == nil && !strings.Contains(text, "the rack moves") {
+				err = errors.New("the router does not know why:\n" + text)
+			}
+			return err
+		}})
+	l.step(step{what: "the third is up again", ups: []string{third}, do: l.put("third.yaml", livePeer(third, changed...))})
 	l.step(step{what: "its old timers and hops", seen: l.settled, do: l.put("third.yaml", livePeer(third))})
 }
 
