@@ -243,6 +243,9 @@ type Attributes struct {
 	LocalPref        *uint32          // told to iBGP peers only (RFC 4271, section 5.1.5)
 	MED              *uint32          // RFC 4271, section 5.1.4
 	Prepend          uint8            // how many times more our AS number stands in the path
+	// LinkBandwidth is told in an extended community (draft-ietf-idr-link-bandwidth): a router
+	// that has equal paths shares its traffic between them in proportion. Bytes a second; 0: not told.
+	LinkBandwidth float32
 }
 
 // Community is a standard community (RFC 1997): an AS number in the upper 16 bits.
@@ -279,6 +282,9 @@ func (a Attributes) String() string {
 	if a.Prepend > 0 {
 		parts = append(parts, fmt.Sprintf("prepend %d", a.Prepend))
 	}
+	if a.LinkBandwidth > 0 {
+		parts = append(parts, fmt.Sprintf("link-bandwidth %.0f", a.LinkBandwidth))
+	}
 	return strings.Join(parts, " ")
 }
 
@@ -303,8 +309,10 @@ type Path struct {
 	Origin       uint8 // RFC 4271, section 5.1.1
 	LocalPref    uint32
 	MED          uint32
-	IBGP         bool
-	Stale        bool // kept under graceful restart, its session is down
+	// LinkBandwidth is in bytes a second (draft-ietf-idr-link-bandwidth), finite and positive; 0: not told.
+	LinkBandwidth float32
+	IBGP          bool
+	Stale         bool // kept under graceful restart, its session is down
 }
 
 // RIBChange is the complete set of best paths that a prefix has now; none when it has gone.

@@ -57,9 +57,11 @@ type PathAttributes struct {
 	ASPathPrepend *int32 `json:"asPathPrepend,omitempty"`
 
 	// linkBandwidth asks routers for a share of the traffic to an address of a
-	// Service (link bandwidth extended community, draft-ietf-idr-link-bandwidth),
-	// default None. None: equal shares. ByLocalEndpoints: in proportion to the
-	// Service's ready endpoints on the node.
+	// Service whose traffic policy is Local (link bandwidth extended community,
+	// draft-ietf-idr-link-bandwidth), default None. None: equal shares.
+	// ByLocalEndpoints: in proportion to the Service's ready endpoints on the
+	// node, 125000 bytes a second for each. Of several advertisements of one
+	// address, any may ask. Changing it resets no session.
 	//
 	// +optional
 	// +kubebuilder:default=None

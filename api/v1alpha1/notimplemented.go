@@ -45,9 +45,6 @@ var advertisementFieldsWithoutEffect = []without[BGPAdvertisementSpec]{
 	{"spec.prefixes", func(s *BGPAdvertisementSpec) bool { return len(s.Prefixes) > 0 }},
 	{"spec.fromMesh", func(s *BGPAdvertisementSpec) bool { return s.FromMesh != nil }},
 	{"spec.nextHop Unchanged", func(s *BGPAdvertisementSpec) bool { return s.NextHop == NextHopUnchanged }},
-	{"spec.attributes.linkBandwidth ByLocalEndpoints", func(s *BGPAdvertisementSpec) bool {
-		return s.Attributes.LinkBandwidth == LinkBandwidthByLocalEndpoints
-	}},
 }
 
 // NotImplemented returns the paths of fields that have no effect in this release and are

@@ -42,7 +42,7 @@ var withEffect = map[string][]string{
 		"spec.services.selector", "spec.services.namespaceSelector", "spec.services.externalIPRanges", "spec.services.loadBalancerIPRanges",
 		"spec.services.aggregation.ipv4Length", "spec.services.aggregation.ipv6Length",
 		"spec.attributes.communities", "spec.attributes.localPref", "spec.attributes.med",
-		"spec.attributes.asPathPrepend", "spec.precedence",
+		"spec.attributes.asPathPrepend", "spec.attributes.linkBandwidth ByLocalEndpoints", "spec.precedence",
 	},
 }
 

@@ -192,7 +192,7 @@ func (p *fakePeer) update(u *packet.BGPUpdate) {
 	for _, w := range u.WithdrawnRoutes {
 		delete(p.heard, netip.MustParsePrefix(w.String()))
 	}
-	nextHop, heard := "", bgp.Attributes{}
+	nextHop, malformed, heard := "", "", bgp.Attributes{}
 	for _, attr := range u.PathAttributes {
 		switch a := attr.(type) {
 		case *packet.PathAttributeNextHop:
@@ -209,6 +209,15 @@ func (p *fakePeer) update(u *packet.BGPUpdate) {
 			for _, c := range a.Values {
 				heard.LargeCommunities = append(heard.LargeCommunities, bgp.LargeCommunity{GlobalAdmin: c.ASN, Local1: c.LocalData1, Local2: c.LocalData2})
 			}
+		case *packet.PathAttributeExtendedCommunities:
+			if len(a.Value) == 0 { // RFC 7606, section 7.14
+				malformed = " with extended communities that are malformed"
+			}
+			for _, c := range a.Value {
+				if lb, ok := c.(*packet.LinkBandwidthExtended); ok && lb.AS == ourASN {
+					heard.LinkBandwidth = lb.Bandwidth
+				}
+			}
 		case *packet.PathAttributeMultiExitDisc:
 			heard.MED = &a.Value
 		case *packet.PathAttributeLocalPref:
@@ -224,7 +233,7 @@ func (p *fakePeer) update(u *packet.BGPUpdate) {
 	if heard.Prepend > 0 { // one is there in any case when it goes to another AS
 		heard.Prepend--
 	}
-	how := strings.TrimSuffix(" "+heard.String(), " ")
+	how := strings.TrimSuffix(" "+heard.String(), " ") + malformed
 	for _, attr := range u.PathAttributes {
 		if a, ok := attr.(*packet.PathAttributeMpReachNLRI); ok {
 			for _, n := range a.Value {

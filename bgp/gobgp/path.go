@@ -1,6 +1,7 @@
 package gobgp
 
 import (
+	"math"
 	"net/netip"
 
 	api "github.com/osrg/gobgp/v3/api"
@@ -85,6 +86,12 @@ func readAttribute(path *bgp.Path, attr *anypb.Any) (bool, error) {
 			return false, err
 		}
 		path.MED = a.GetMed()
+	case "apipb.ExtendedCommunitiesAttribute":
+		var a api.ExtendedCommunitiesAttribute
+		if err := attr.UnmarshalTo(&a); err != nil {
+			return false, err
+		}
+		return true, readLinkBandwidth(path, a.GetCommunities())
 	case "apipb.CommunitiesAttribute":
 		var a api.CommunitiesAttribute
 		if err := attr.UnmarshalTo(&a); err != nil {
@@ -97,6 +104,25 @@ func readAttribute(path *bgp.Path, attr *anypb.Any) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// readLinkBandwidth takes over the first link bandwidth that makes sense. GoBGP reads the
+// transitive form and the other one alike.
+func readLinkBandwidth(path *bgp.Path, communities []*anypb.Any) error {
+	for _, c := range communities {
+		if c.MessageName() != "apipb.LinkBandwidthExtended" {
+			continue
+		}
+		var lb api.LinkBandwidthExtended
+		if err := c.UnmarshalTo(&lb); err != nil {
+			return err
+		}
+		if b := lb.GetBandwidth(); b > 0 && b <= math.MaxFloat32 { // neither is so of a NaN
+			path.LinkBandwidth = b
+			return nil
+		}
+	}
+	return nil
 }
 
 // segmentLength counts a segment as the decision process does.

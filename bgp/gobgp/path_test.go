@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -75,13 +76,26 @@ func TestTheAttributesOfAPathAreReadWhole(t *testing.T) {
 			{Type: api.AsSegment_AS_CONFED_SEQUENCE, Numbers: []uint32{65005}},
 		}},
 		&api.LocalPrefAttribute{LocalPref: 150}, &api.MultiExitDiscAttribute{Med: 7},
-		&api.CommunitiesAttribute{Communities: []uint32{65000<<16 | 1}})
+		&api.CommunitiesAttribute{Communities: []uint32{65000<<16 | 1}}, linkBandwidths(t, float32(math.NaN()), -1, 0, 375_000, 9))
 	p.Stale, p.SourceAsn = true, ourASN
 	got, ok, err := testReader().learnedPath(p)
-	want := "{Peer:tor PeerAddr:192.0.2.1 NextHop:192.0.2.9 ASPath:[65001 65002 65003 65004 65005] ASPathLength:3 Origin:2 LocalPref:150 MED:7 IBGP:true Stale:true}"
+	want := "{Peer:tor PeerAddr:192.0.2.1 NextHop:192.0.2.9 ASPath:[65001 65002 65003 65004 65005] ASPathLength:3 Origin:2 LocalPref:150 MED:7 LinkBandwidth:375000 IBGP:true Stale:true}"
 	if err != nil || !ok || fmt.Sprintf("%+v", got) != want {
 		t.Errorf("got %+v, %t, %v, want %s", got, ok, err, want)
 	}
+}
+
+func linkBandwidths(t *testing.T, values ...float32) proto.Message {
+	t.Helper()
+	var a api.ExtendedCommunitiesAttribute
+	for _, value := range values {
+		packed, err := anypb.New(&api.LinkBandwidthExtended{Asn: 65001, Bandwidth: value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Communities = append(a.Communities, packed)
+	}
+	return &a
 }
 
 func TestPathsOfOneEventAreGroupedByPrefixAndUnusableOnesLeftOut(t *testing.T) {
@@ -124,7 +138,7 @@ func TestWhatIsRememberedOfAPathNeverShowsInAnother(t *testing.T) {
 		reach("2001:db8::9"), reach("2001:db8::8", "fe80::8"), reach("fe80::7"),
 		&api.AsPathAttribute{Segments: []*api.AsSegment{{Type: api.AsSegment_AS_SEQUENCE, Numbers: []uint32{65001}}}},
 		&api.LocalPrefAttribute{LocalPref: 150}, &api.MultiExitDiscAttribute{Med: 7},
-		&api.CommunitiesAttribute{Communities: []uint32{llgrStale}},
+		&api.CommunitiesAttribute{Communities: []uint32{llgrStale}}, linkBandwidths(t, 1), linkBandwidths(t, 2),
 	}
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -265,7 +266,22 @@ func exportActions(m member, asn uint32) *api.Actions {
 	if m.export.Prepend > 0 {
 		actions.AsPrepend = &api.AsPrependAction{Asn: cmp.Or(m.localASN, asn), Repeat: uint32(m.export.Prepend)}
 	}
+	if m.export.LinkBandwidth > 0 {
+		// A path of ours has no extended communities of its own: GoBGP could not take one away again
+		// but by leaving an empty attribute behind, which is malformed (RFC 7606, section 7.14).
+		actions.ExtCommunity = &api.CommunityAction{Type: api.CommunityAction_ADD, Communities: []string{linkBandwidth(asn, m.export.LinkBandwidth)}}
+	}
 	return actions
+}
+
+// linkBandwidth renders the extended community. It has room for an AS number of two octets
+// only; a longer one becomes AS_TRANS (RFC 6793, section 9).
+func linkBandwidth(asn uint32, bandwidth float32) string {
+	const asTrans = 23456
+	if asn > math.MaxUint16 {
+		asn = asTrans
+	}
+	return fmt.Sprintf("lb:%d:%.0f", asn, bandwidth)
 }
 
 func texts[T fmt.Stringer](list []T) []string {

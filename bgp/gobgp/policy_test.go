@@ -181,3 +181,11 @@ func TestANestedRuleRepeatsWhatTheWiderOnesAllow(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestALinkBandwidthBearsASTransForALongASNumber(t *testing.T) {
+	for asn, want := range map[uint32]string{65000: "lb:65000:375000", 65536: "lb:23456:375000"} {
+		if got := linkBandwidth(asn, 375_000); got != want {
+			t.Errorf("AS %d: got %s, want %s", asn, got, want)
+		}
+	}
+}

@@ -139,6 +139,7 @@ func (w randomWorld) attributes() bgp.Attributes {
 		a.MED = &med
 	}
 	a.Prepend = uint8(w.IntN(3))
+	a.LinkBandwidth = 125_000 * float32(w.IntN(3))
 	return a
 }
 

@@ -24,6 +24,8 @@ type saying struct {
 	to   []string                       // names of peers, of any family
 
 	attributes bgp.Attributes
+	// byLocalEndpoints asks for a share of the traffic to what is local, in proportion to endpoints.
+	byLocalEndpoints bool
 
 	externalIPRanges, loadBalancerIPRanges []netip.Prefix
 	lengthV4, lengthV6                     int // of the prefixes that stand for addresses
@@ -72,8 +74,9 @@ type announcer struct {
 }
 
 type audienceKey struct {
-	sayings sayings
-	family  bgp.Family
+	sayings   sayings
+	family    bgp.Family
+	endpoints int32
 }
 
 // planAdvertisements fills Desired.Advertisements from the advertisements that select this
@@ -172,7 +175,7 @@ func (a *announcer) decide(prefixes iter.Seq[netip.Prefix]) {
 
 // audienceOf returns who hears a prefix; nil: nobody.
 func (a *announcer) audienceOf(prefix netip.Prefix) *bgp.Audience {
-	by := a.sayingsOf(prefix)
+	by, endpoints := a.sayingsOf(prefix)
 	if by == "" {
 		return nil
 	}
@@ -180,14 +183,15 @@ func (a *announcer) audienceOf(prefix netip.Prefix) *bgp.Audience {
 	if !a.b.local.forwards(family) {
 		return nil // checkSysctls says so
 	}
-	if audience := a.audience(by, family); len(audience.Exports) > 0 {
+	if audience := a.audience(by, family, endpoints); len(audience.Exports) > 0 {
 		return audience
 	}
 	return nil
 }
 
-// sayingsOf returns who says a prefix, and notes who should and does not.
-func (a *announcer) sayingsOf(prefix netip.Prefix) (by sayings) {
+// sayingsOf returns who says a prefix, with how many endpoints this node serves it where that
+// counts, and notes who should and does not.
+func (a *announcer) sayingsOf(prefix netip.Prefix) (by sayings, endpoints int32) {
 	says := make([]bool, len(a.sayings))
 	if slices.Contains(a.podCIDRs, prefix) {
 		for i, s := range a.sayings {
@@ -199,6 +203,7 @@ func (a *announcer) sayingsOf(prefix netip.Prefix) (by sayings) {
 		a.refuseAddress(prefix.Addr(), h)
 		a.note(prefix.Addr(), h.quiet)
 		h.host.each(func(i int) { says[i] = true })
+		endpoints = h.endpoints
 	}
 	if members := a.members.of(prefix); len(members) > 0 {
 		a.sayAggregate(prefix, members, says)
@@ -208,7 +213,7 @@ func (a *announcer) sayingsOf(prefix netip.Prefix) (by sayings) {
 			by = by.with(i)
 		}
 	}
-	return by
+	return by, endpoints
 }
 
 // sayAggregate marks who says the prefix in place of addresses that it holds.
@@ -257,6 +262,8 @@ func (a *announcer) listen() {
 			spec:       &ad.Spec,
 			to:         a.b.peersWhere(func(t target) bool { return hears(t, &ad.Spec.To) }),
 			attributes: attributesOf(&ad.Spec.Attributes),
+
+			byLocalEndpoints: ad.Spec.Attributes.LinkBandwidth == v1alpha1.LinkBandwidthByLocalEndpoints,
 		}
 		if services := ad.Spec.Services; services != nil {
 			s.externalIPRanges = parsePrefixes(services.ExternalIPRanges)

@@ -29,6 +29,7 @@ func TestAPlanMadeAgainIsTheWholePlan(t *testing.T) {
 	for _, ad := range []*v1alpha1.BGPAdvertisement{
 		advertisement("aggregated", v1alpha1.AddressLoadBalancerIP, 28), advertisement("plain", v1alpha1.AddressLoadBalancerIP, 32),
 	} {
+		ad.Spec.Attributes.LinkBandwidth = v1alpha1.LinkBandwidthByLocalEndpoints
 		ad.Spec.Services.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"ad": ad.Name}}
 		snap.Advertisements[ad.Name] = ad
 	}
@@ -110,7 +111,7 @@ func randomService(r *rand.Rand, name string) *snapshot.Service {
 func randomSlice(r *rand.Rand, service string) *snapshot.EndpointSlice {
 	s := &snapshot.EndpointSlice{Service: service, Family: bgp.Family(1 + r.IntN(2))}
 	for _, node := range []string{"", "node-0", "node-1", "node-2"} {
-		if n := (snapshot.Endpoints{Node: node, Ready: r.Int32N(2), Draining: r.Int32N(2)}); n.Ready+n.Draining > 0 {
+		if n := (snapshot.Endpoints{Node: node, Ready: r.Int32N(4), Draining: r.Int32N(2)}); n.Ready+n.Draining > 0 {
 			s.Nodes = append(s.Nodes, n)
 		}
 	}

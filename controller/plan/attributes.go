@@ -59,6 +59,7 @@ func merge(into *bgp.Attributes, lower bgp.Attributes) (lost []string) {
 	default:
 		lost = append(lost, "asPathPrepend")
 	}
+	into.LinkBandwidth = max(into.LinkBandwidth, lower.LinkBandwidth) // there is only one to tell, or none
 	return lost
 }
 
@@ -74,9 +75,14 @@ func compareLarge(a, b bgp.LargeCommunity) int {
 }
 
 // audience returns who hears what these sayings say of a family, and with which attributes.
-// The sayings are in the order of their precedence.
-func (a *announcer) audience(by sayings, family bgp.Family) *bgp.Audience {
-	key := audienceKey{by, family}
+// The sayings are in the order of their precedence. endpoints are what this node's share of the
+// traffic is told by; 0: it is not. An audience for each number would be many if it were not for how few
+// numbers there are on one node.
+func (a *announcer) audience(by sayings, family bgp.Family, endpoints int32) *bgp.Audience {
+	if endpoints > 0 && !a.weighs(by) {
+		endpoints = 0
+	}
+	key := audienceKey{by, family, endpoints}
 	if known := a.audiences[key]; known != nil {
 		return known
 	}
@@ -87,7 +93,11 @@ func (a *announcer) audience(by sayings, family bgp.Family) *bgp.Audience {
 			if heard[name] == nil {
 				heard[name] = &bgp.Attributes{}
 			}
-			for _, field := range merge(heard[name], s.attributes) {
+			attributes := s.attributes
+			if s.byLocalEndpoints {
+				attributes.LinkBandwidth = float32(endpoints) * bandwidthPerEndpoint
+			}
+			for _, field := range merge(heard[name], attributes) {
 				a.b.refuseOnce(s.ref, field, ReasonOverridden, fmt.Sprintf(
 					"another BGPAdvertisement of the same prefixes to %s has a higher precedence, or is older", ObjectOf(name)))
 			}
@@ -96,6 +106,12 @@ func (a *announcer) audience(by sayings, family bgp.Family) *bgp.Audience {
 	audience := &bgp.Audience{Exports: a.exports(heard, family)}
 	a.audiences[key] = audience
 	return audience
+}
+
+// weighs reports whether any of these sayings asks for a share of the traffic.
+func (a *announcer) weighs(by sayings) (yes bool) {
+	by.each(func(index int) { yes = yes || a.sayings[index].byLocalEndpoints })
+	return yes
 }
 
 // exports groups the peers that can be told of the family by the attributes they hear.

@@ -126,6 +126,7 @@ func (im *Importer) Decide(c bgp.RIBChange, ways *Ways) Decision {
 	}
 	var d Decision
 	var hops []routes.NextHop
+	var shares []float64 // of the hops, as far as paths tell their bandwidth
 	for _, p := range c.Paths {
 		if refusal := im.refusePath(c.Prefix, p); refusal != nil {
 			d.Refusals = append(d.Refusals, *refusal)
@@ -137,6 +138,12 @@ func (im *Importer) Decide(c bgp.RIBChange, ways *Ways) Decision {
 			continue
 		}
 		hops = append(hops, found...)
+		if p.LinkBandwidth > 0 {
+			shares = append(shares, sharesOf(found, p.LinkBandwidth)...)
+		}
+	}
+	if len(shares) > 0 && len(shares) == len(hops) { // otherwise some share cannot be known
+		hops = weigh(hops, shares)
 	}
 	if len(hops) > 0 {
 		d.Route, d.Stuck = im.route(c.Prefix, hops), false

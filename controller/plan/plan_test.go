@@ -28,12 +28,12 @@ var update = flag.Bool("update", false, "rewrite what the cases expect; read the
 //	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A", "no carrier N",
 //	         "sysctl NAME VALUE WANTED required" (or "recommended")
 //	*.yaml   the manifests
-//	endpoints  where Services have endpoints: "NAMESPACE/NAME FAMILY ready NODE, draining NODE", the
-//	         family both IPv4 and IPv6 where it is "both", the node "-" where there is none
+//	endpoints  where Services have endpoints: "NAMESPACE/NAME FAMILY ready NODE, draining NODE", each one
+//	         for itself, the family both IPv4 and IPv6 where it is "both", the node "-" where there is none
 //	plan     the plan, as text
 //	then-*.yaml, then-endpoints, then   what replaces those of the same name, and the plan after
 //	others   the kernel's routes that are not ours: "PREFIX [via GATEWAY] link N", "PREFIX unreachable"
-//	rib      learned paths: "PREFIX from PEER via NEXTHOP", lines of one prefix together, the best
+//	rib      learned paths: "PREFIX from PEER via NEXTHOP [bandwidth N]", lines of one prefix together, the best
 //	         first; "or" before a path that the decision process puts behind those above it
 //	routes   what becomes of them
 func TestPlan(t *testing.T) {
@@ -221,6 +221,11 @@ func parseRanking(t *testing.T, rib string) []bgp.Ranking {
 			last.Sets = append(last.Sets, nil)
 		}
 		path := bgp.Path{Peer: peer, NextHop: netip.MustParseAddr(nextHop)}
+		if _, bandwidth, told := strings.Cut(rest, " bandwidth "); told {
+			if _, err := fmt.Sscan(bandwidth, &path.LinkBandwidth); err != nil {
+				t.Fatalf("rib: cannot read %q", line)
+			}
+		}
 		if i := strings.LastIndexByte(peer, '/'); i >= 0 {
 			path.PeerAddr = netip.MustParseAddr(peer[i+1:])
 		}

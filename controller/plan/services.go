@@ -18,6 +18,8 @@ type holding struct {
 	by    sayings // who says it
 	host  sayings // of those, who says the address itself, and not only an aggregate
 	quiet quiet   // why nobody does, where somebody was to
+	// endpoints are those on this node by which it serves the address; 0 where any node serves it alike.
+	endpoints int32
 }
 
 // quiet is why nobody says an address that somebody was to say. The zero quiet: somebody does, or
@@ -66,6 +68,7 @@ func (a *announcer) hold(addr netip.Addr) holding {
 	if reason := a.unserved(addr, wanted); reason != "" {
 		return holding{quiet: quiet{h.by, reason}}
 	}
+	h.endpoints = a.endpointsHere(wanted, bgp.FamilyOf(addr))
 	return h
 }
 
@@ -215,6 +218,30 @@ func (a *announcer) presenceOf(service *snapshot.Service, family bgp.Family) pre
 		}
 	}
 	return p
+}
+
+// endpointsHere counts this node's endpoints of Services that share an address, together: their
+// traffic comes by one route. 0 where one of them is served by any node, for which endpoints here say nothing.
+func (a *announcer) endpointsHere(claims []claim, family bgp.Family) int32 {
+	var sum int32
+	seen := make([]*snapshot.Service, 0, 1)
+	for _, c := range claims { // one for each saying that chooses it
+		p := a.presenceOf(c.service, family)
+		switch {
+		case !p.any():
+			continue
+		case !c.local():
+			return 0
+		case slices.Contains(seen, c.service):
+			continue
+		case p.ready > 0:
+			sum += p.readyHere
+		default:
+			sum += p.drainingHere
+		}
+		seen = append(seen, c.service)
+	}
+	return sum
 }
 
 // alike reports whether any node that serves one of the live claims serves all of them: all
