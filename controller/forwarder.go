@@ -24,10 +24,6 @@ const (
 	comparePeriod = 5 * time.Minute
 	// retryPeriod is how long routes that the kernel refused wait for the next attempt.
 	retryPeriod = 5 * time.Second
-	// reviewPeriod is how often the less liked paths are looked at of prefixes none of whose
-	// best paths leads anywhere; more rarely where that would take more than this part of the time.
-	reviewPeriod = time.Second
-	reviewShare  = 50
 	// maxRefusedListed bounds the refused prefixes that a report lists one by one.
 	maxRefusedListed = 256
 )
@@ -44,7 +40,8 @@ type Forwarder struct {
 	changed chan struct{}
 
 	// The next are those of Run alone.
-	ways *plan.Ways // nil until the first pass
+	ways *plan.Ways            // nil until the first pass
+	told map[netip.Prefix]bool // what the queue has told of and no pass has looked at yet
 	// stuck are prefixes none of whose best paths leads anywhere. The speaker tells nothing of
 	// changes of the others, so they are looked at again and again.
 	stuck      map[netip.Prefix]bool
@@ -71,6 +68,7 @@ func NewForwarder(rib RIB, table *routes.Table, kernel Kernel, log *slog.Logger)
 		changed: make(chan struct{}, 1),
 		refused: map[netip.Prefix][]plan.Refusal{},
 		stuck:   map[netip.Prefix]bool{},
+		told:    map[netip.Prefix]bool{},
 	}
 }
 
@@ -146,7 +144,10 @@ func (f *Forwarder) follow(ctx context.Context) error {
 	}
 	changed := f.rib.Queue().Take()
 	if f.ways == nil || slices.ContainsFunc(changed, func(c bgp.RIBChange) bool { return !f.ways.Decides(importer, c) }) {
-		return f.reconcile(ctx, changed...) // next hops may lead elsewhere now, those of other prefixes too
+		for _, c := range changed {
+			f.told[c.Prefix] = true
+		}
+		return f.reconcile(ctx) // next hops may lead elsewhere now, those of other prefixes too
 	}
 	var changes []routes.Change
 	var stuck []netip.Prefix
@@ -181,9 +182,8 @@ func (f *Forwarder) adopt(ctx context.Context) error {
 	return errors.Join(f.follow(ctx), f.table.Complete(ctx))
 }
 
-// reconcile is the slow path: it reads the whole RIB and compares it with the kernel. What the
-// queue has just told, and only it, is news in an incomplete picture.
-func (f *Forwarder) reconcile(ctx context.Context, news ...bgp.RIBChange) error {
+// reconcile is the slow path: it reads the whole RIB and compares it with the kernel.
+func (f *Forwarder) reconcile(ctx context.Context) error {
 	f.mu.Lock()
 	importer, complete := f.importer, f.complete
 	f.anew = false
@@ -216,7 +216,9 @@ func (f *Forwarder) reconcile(ctx context.Context, news ...bgp.RIBChange) error 
 			refused[prefix] = d.Refusals
 		}
 	}
-	unwanted = append(unwanted, gone(importer, rib, news)...)
+	for prefix := range f.gone(rib) {
+		unwanted = append(unwanted, routes.Change{Key: importer.Key(prefix)})
+	}
 	err = errors.Join(f.table.Reconcile(ctx, want), f.table.Update(ctx, unwanted))
 	f.mu.Lock()
 	f.refused, f.synced = refused, true
@@ -243,129 +245,18 @@ func (f *Forwarder) decideAll(ctx context.Context, importer *plan.Importer, rib 
 	return decided, err
 }
 
-// gone returns the prefixes that the queue has told of and that the RIB no longer has.
-func gone(importer *plan.Importer, rib, news []bgp.RIBChange) []routes.Change {
-	if len(news) == 0 {
+// gone returns, once, the prefixes that the queue has told of and that the RIB no longer has: in an
+// incomplete picture only that is news of a withdrawal.
+func (f *Forwarder) gone(rib []bgp.RIBChange) map[netip.Prefix]bool {
+	if len(f.told) == 0 {
 		return nil
-	}
-	there := make(map[netip.Prefix]bool, len(rib))
-	for _, c := range rib {
-		there[c.Prefix] = true
-	}
-	var out []routes.Change
-	for _, c := range news {
-		if !there[c.Prefix] {
-			out = append(out, routes.Change{Key: importer.Key(c.Prefix)})
-		}
-	}
-	return out
-}
-
-// trace finds out where the next hops of the RIB lead, and those of more paths.
-func (f *Forwarder) trace(ctx context.Context, importer *plan.Importer, rib []bgp.RIBChange, more []bgp.Path) error {
-	seen := map[netip.Addr]bool{}
-	note := func(paths []bgp.Path) {
-		for _, addr := range importer.Remote(paths) {
-			seen[addr] = true
-		}
 	}
 	for _, c := range rib {
-		note(c.Paths)
+		delete(f.told, c.Prefix)
 	}
-	note(more)
-	remote := slices.Collect(maps.Keys(seen))
-	others, err := f.kernel.Follow(ctx, remote)
-	if err != nil {
-		return fmt.Errorf("finding out where next hops lead: %w", err)
-	}
-	f.ways = importer.Ways(rib, remote, others)
-	return nil
-}
-
-// retrace does all again when the kernel leads a next hop elsewhere than it did.
-func (f *Forwarder) retrace(ctx context.Context) error {
-	if f.ways == nil || len(f.ways.Rests()) == 0 {
-		return nil
-	}
-	others, err := f.kernel.Follow(ctx, f.ways.Rests())
-	if err != nil {
-		return fmt.Errorf("finding out where next hops lead: %w", err)
-	}
-	if f.ways.SameOthers(others) {
-		return nil
-	}
-	return f.reconcile(ctx)
-}
-
-// decideAmong decides about prefixes none of whose best paths leads anywhere, and notes them.
-// rib may be nil: it is read where it is needed.
-func (f *Forwarder) decideAmong(ctx context.Context, importer *plan.Importer, stuck []netip.Prefix, rib []bgp.RIBChange) (map[netip.Prefix]plan.Decision, error) {
-	if len(stuck) == 0 {
-		return nil, nil
-	}
-	for _, prefix := range stuck {
-		f.stuck[prefix] = true
-	}
-	began := time.Now()
-	defer func() { f.reviewedAt, f.reviewTook = time.Now(), time.Since(began) }()
-	rankings, err := f.rib.Rankings(ctx, stuck)
-	if err != nil {
-		return nil, fmt.Errorf("reading the other paths of prefixes: %w", err)
-	}
-	if err := f.traceMore(ctx, importer, rankings, rib); err != nil {
-		return nil, err
-	}
-	decided := map[netip.Prefix]plan.Decision{}
-	for _, prefix := range stuck {
-		decided[prefix] = plan.Decision{} // one that is gone meanwhile has no ranking
-	}
-	for _, r := range rankings {
-		decided[r.Prefix] = importer.DecideAmong(r, f.ways)
-	}
-	for prefix, d := range decided {
-		if !d.Stuck {
-			delete(f.stuck, prefix)
-		}
-	}
-	return decided, nil
-}
-
-// traceMore finds out where the next hops lead of paths that are not in the RIB's best sets.
-func (f *Forwarder) traceMore(ctx context.Context, importer *plan.Importer, rankings []bgp.Ranking, rib []bgp.RIBChange) error {
-	var more []bgp.Path
-	for _, r := range rankings {
-		for _, set := range r.Sets {
-			more = append(more, set...)
-		}
-	}
-	if f.ways.Knows(importer.Remote(more)) {
-		return nil
-	}
-	if rib == nil {
-		var err error
-		if rib, err = f.rib.RIB(ctx); err != nil {
-			return fmt.Errorf("reading the RIB: %w", err)
-		}
-	}
-	return f.trace(ctx, importer, rib, more)
-}
-
-// review decides again about prefixes whose best paths lead nowhere.
-func (f *Forwarder) review(ctx context.Context) error {
-	importer, _ := f.current()
-	if importer == nil {
-		return nil
-	}
-	among, err := f.decideAmong(ctx, importer, slices.Collect(maps.Keys(f.stuck)), nil)
-	if err != nil {
-		return err
-	}
-	var changes []routes.Change
-	for prefix, d := range among {
-		f.setRefused(prefix, d.Refusals)
-		changes = append(changes, routes.Change{Key: importer.Key(prefix), Route: d.Route})
-	}
-	return f.table.Update(ctx, changes)
+	gone := f.told
+	f.told = map[netip.Prefix]bool{}
+	return gone
 }
 
 // repair puts back what somebody else took out of the kernel.
