@@ -2,7 +2,6 @@ package gobgp
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -283,7 +282,7 @@ func TestOnlyWhatMattersIsLoggedAtInfo(t *testing.T) {
 
 func TestGoBGPSpeaksOfEveryPathOnlyWhileASessionIsDown(t *testing.T) {
 	sessions := newSessionLog()
-	out := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	out := slog.New(slog.NewTextHandler(new(strings.Builder), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	l := newLogger(out, sessions)
 	l.ctx = t.Context()
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
@@ -303,7 +302,7 @@ func TestGoBGPSpeaksOfEveryPathOnlyWhileASessionIsDown(t *testing.T) {
 	level("one is lost", log.DebugLevel)
 	sessions.keep(map[netip.Addr]bgp.Peer{b: {}})
 	level("and no longer wanted", log.InfoLevel)
-	l.out = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	l.out = slog.New(slog.NewTextHandler(new(strings.Builder), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	level("the log is of debug", log.DebugLevel)
 }
 
