@@ -47,7 +47,7 @@ test-setup: require-go
 	@test/setup/install.sh || [ "$$(id -u)" -ne 0 ]
 	@[ "$$(id -u)" -eq 0 ] || echo 'test: not root, so tests that need network namespaces are skipped; all of them: sudo env "PATH=$$PATH" make test'
 	@$(GO) build -o bin/tally ./test/tally
-	@$(GO) run ./test/controlplane/cmd/build kube-apiserver >/dev/null # it prints the path
+	@$(GO) run ./test/controlplane/cmd/build kube-apiserver kube-proxy >/dev/null # it prints the paths
 
 .PHONY: lint
 lint: require-go ## gofmt, go vet and golangci-lint

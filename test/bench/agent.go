@@ -199,3 +199,6 @@ func kilobytes(file, field string) (float64, error) {
 	}
 	return 0, fmt.Errorf("%s has no %s", file, field)
 }
+
+// pids returns the agent's processes: the parent and the agent proper.
+func (a *agent) pids() []int { return []int{a.Pid, a.child} }

@@ -6,24 +6,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"time"
 )
 
 // planOptions say how large the cluster is, and how often is measured.
 type planOptions struct {
-	nodes, services int
+	clusterOptions
 	samples, starts int
-	root            string // of the project
-	keepLogs        bool
-	fresh           bool
 }
-
-// manyServices take so long to create that their objects are kept for the next run: the API
-// server counts the addresses in use anew for each address that it gives away.
-const manyServices = 2000
 
 // planResult is what a run of the bench plan has found. The agent is a client of two route
 // reflectors.
@@ -58,97 +48,33 @@ func (r *planResult) doubt(format string, args ...any) {
 
 // plan is the bench of that name.
 func plan(ctx context.Context, args []string, out io.Writer) (result, error) {
-	o := planOptions{root: "."}
+	o := planOptions{}
 	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.IntVar(&o.nodes, "nodes", 5000, "Nodes of the cluster")
-	flags.IntVar(&o.services, "services", 10000, "Services, and as many EndpointSlices")
+	o.add(flags)
 	flags.IntVar(&o.samples, "samples", 400, "changes of one Service to measure, 200 at least for figures that count")
 	flags.IntVar(&o.starts, "starts", 3, "starts of the API server to measure the first plan at")
-	flags.StringVar(&o.root, "root", o.root, "the top of the project")
-	flags.BoolVar(&o.keepLogs, "keep-logs", false, "keep the logs of all processes, and print where they are")
-	flags.BoolVar(&o.fresh, "fresh", false, "create all objects anew, which takes minutes, and not those that an earlier run has kept in the user's cache folder")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return measurePlan(ctx, o, out)
+	return withSite(ctx, o.clusterOptions, wide, out, func(s *site, there bool) (result, error) {
+		return s.measurePlan(ctx, o, there)
+	})
 }
 
 func (o planOptions) check() error {
-	switch {
-	case o.nodes < minNodes || o.nodes > maxNodes:
-		return fmt.Errorf("--nodes: %d; from %d to %d can be", o.nodes, minNodes, maxNodes)
-	case o.services < 1 || o.services > maxServices:
-		return fmt.Errorf("--services: %d; from 1 to %d can be", o.services, maxServices)
-	case o.samples < 1 || o.starts < 1:
+	if o.samples < 1 || o.starts < 1 {
 		return errors.New("--samples and --starts have to be positive")
 	}
-	return nil
-}
-
-func measurePlan(ctx context.Context, o planOptions, out io.Writer) (result, error) {
-	dir, err := os.MkdirTemp("", "fairway-bench-")
-	if err != nil {
-		return nil, fmt.Errorf("making a folder for logs: %w", err)
-	}
-	said := &narrator{out: out, began: time.Now()}
-	kept, err := o.kept()
-	if err != nil {
-		return nil, err
-	}
-	s, err := raise(ctx, dir, o.root, kept, said)
-	if err != nil {
-		return nil, err
-	}
-	found, err := s.measurePlan(ctx, o, kept != "")
-	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, s.lab.Logs(20))
-	}
-	err = errors.Join(err, s.close())
-	if o.keepLogs {
-		said.say("logs are in %s", dir)
-		return found, err
-	}
-	return found, errors.Join(err, os.RemoveAll(dir))
-}
-
-// kept returns the folder with the objects of an earlier run; "" when there is none.
-func (o planOptions) kept() (string, error) {
-	dir, err := cached(o.nodes, o.services)
-	if err != nil || o.fresh {
-		return "", err
-	}
-	if _, err := os.Stat(dir); err != nil {
-		return "", nil //nolint:nilerr // then they are made
-	}
-	return dir, nil
-}
-
-// furnishCluster has the API server hold the objects of the cluster and the configuration.
-func (s *site) furnishCluster(ctx context.Context, o planOptions, there bool) error {
-	if !there {
-		if err := s.populate(ctx, o.nodes, o.services); err != nil {
-			return err
-		}
-		if o.services >= manyServices {
-			dir, err := cached(o.nodes, o.services)
-			if err != nil {
-				return err
-			}
-			if err := s.keep(ctx, dir); err != nil {
-				return err
-			}
-		}
-	}
-	return s.configure(ctx)
+	return o.clusterOptions.check()
 }
 
 func (s *site) measurePlan(ctx context.Context, o planOptions, there bool) (*planResult, error) {
 	r := &planResult{Bench: "plan", Topology: "RouteReflectors", Nodes: o.nodes, Services: o.services, EndpointSlices: o.services}
-	if err := s.furnishCluster(ctx, o, there); err != nil {
+	if err := s.furnishCluster(ctx, o.clusterOptions, there); err != nil {
 		return nil, err
 	}
 	want, err := s.prefixes(ctx)
@@ -200,18 +126,4 @@ func (s *site) replans(ctx context.Context, r *planResult, o planOptions) error 
 func percentile(values []float64, p int) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[max(0, (len(sorted)*p+99)/100-1)]
-}
-
-// narrator says what is done, and how long after the start.
-type narrator struct {
-	out   io.Writer
-	began time.Time
-}
-
-func (n *narrator) say(format string, args ...any) {
-	fmt.Fprintf(n.out, "%6.1f s  %s\n", time.Since(n.began).Seconds(), fmt.Sprintf(format, args...))
-}
-
-func (s *site) path(parts ...string) string {
-	return filepath.Join(append([]string{s.root}, parts...)...)
 }

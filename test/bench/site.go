@@ -35,6 +35,7 @@ const (
 // The other nodes of the cluster are objects in the API server and nothing more.
 type site struct {
 	root    string
+	layout  layout
 	said    *narrator
 	lab     *lab.Lab
 	routers []*router
@@ -70,8 +71,23 @@ func (s *site) addRouter(name, id, ipv4, ipv6, node string) {
 	s.routers = append(s.routers, &router{frr, node})
 }
 
-// configuration is what a user would write.
-const configuration = `
+// layout is what the node of a site is linked to, and what a user would write for that.
+type layout struct {
+	about         string
+	link          func(*site)
+	configuration string
+}
+
+// wide is the whole of the picture above.
+var wide = layout{
+	about: "one node, two routers, two reflectors",
+	link: func(s *site) {
+		s.addRouter("tor-a", "192.0.2.0", "192.0.2.0/31", "2001:db8:a::/127", "192.0.2.1")
+		s.addRouter("tor-b", "198.51.100.0", "198.51.100.0/31", "2001:db8:b::/127", "198.51.100.1")
+		s.addReflector("node-1", "203.0.113.0/31", "2001:db8:c::/127")
+		s.addReflector("node-2", "203.0.113.2/31", "2001:db8:d::/127")
+	},
+	configuration: `
 apiVersion: bgp.fairway.dev/v1alpha1
 kind: BGPSpeaker
 metadata: {name: default}
@@ -100,12 +116,13 @@ spec:
   podCIDRs: {}
   services:
     addressTypes: [ClusterIP]
-`
+`,
+}
 
 // raise builds the agent, the network and a control plane that begins with the objects in
 // the folder data, or none. There is no agent yet.
-func raise(ctx context.Context, dir, root, data string, said *narrator) (_ *site, err error) {
-	s := &site{root: root, said: said}
+func raise(ctx context.Context, dir, root, data string, l layout, said *narrator) (_ *site, err error) {
+	s := &site{root: root, layout: l, said: said}
 	if s.binary, err = lab.Build(ctx); err != nil {
 		return nil, err
 	}
@@ -115,16 +132,13 @@ func raise(ctx context.Context, dir, root, data string, said *narrator) (_ *site
 	if err := s.furnish(ctx, data); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	said.say("one node, two routers, two reflectors, and kube-apiserver (ready in %.1f s)", s.cp.ReadyAfter().Seconds())
+	said.say("%s, and kube-apiserver (ready in %.1f s)", l.about, s.cp.ReadyAfter().Seconds())
 	return s, nil
 }
 
 func (s *site) furnish(ctx context.Context, data string) error {
 	s.node = s.lab.Node("node")
-	s.addRouter("tor-a", "192.0.2.0", "192.0.2.0/31", "2001:db8:a::/127", "192.0.2.1")
-	s.addRouter("tor-b", "198.51.100.0", "198.51.100.0/31", "2001:db8:b::/127", "198.51.100.1")
-	s.addReflector("node-1", "203.0.113.0/31", "2001:db8:c::/127")
-	s.addReflector("node-2", "203.0.113.2/31", "2001:db8:d::/127")
+	s.layout.link(s)
 	api := s.lab.Host("api")
 	s.lab.Link(s.node, api, "198.18.0.0/30")
 	if err := s.lab.Up(ctx); err != nil {
@@ -162,7 +176,7 @@ func (s *site) configure(ctx context.Context) error {
 	if err := s.appointReflectors(ctx); err != nil {
 		return err
 	}
-	if err := s.cp.Apply(ctx, []byte(configuration)); err != nil {
+	if err := s.cp.Apply(ctx, []byte(s.layout.configuration)); err != nil {
 		return err
 	}
 	var err error

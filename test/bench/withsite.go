@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// clusterOptions say how large the cluster of a site is, and where it comes from.
+type clusterOptions struct {
+	nodes, services int
+	root            string // of the project
+	keepLogs        bool
+	fresh           bool
+}
+
+// manyServices take so long to create that their objects are kept for the next run: the API
+// server counts the addresses in use anew for each address that it gives away.
+const manyServices = 2000
+
+func (o *clusterOptions) add(flags *flag.FlagSet) {
+	flags.IntVar(&o.nodes, "nodes", 5000, "Nodes of the cluster")
+	flags.IntVar(&o.services, "services", 10000, "Services, and as many EndpointSlices")
+	flags.StringVar(&o.root, "root", ".", "the top of the project")
+	flags.BoolVar(&o.keepLogs, "keep-logs", false, "keep the logs of all processes, and print where they are")
+	flags.BoolVar(&o.fresh, "fresh", false, "create all objects anew, which takes minutes, and not those that an earlier run has kept in the user's cache folder")
+}
+
+func (o clusterOptions) check() error {
+	switch {
+	case o.nodes < minNodes || o.nodes > maxNodes:
+		return fmt.Errorf("--nodes: %d; from %d to %d can be", o.nodes, minNodes, maxNodes)
+	case o.services < 1 || o.services > maxServices:
+		return fmt.Errorf("--services: %d; from 1 to %d can be", o.services, maxServices)
+	}
+	return nil
+}
+
+// kept returns the folder with the objects of an earlier run; "" when there is none.
+func (o clusterOptions) kept() (string, error) {
+	dir, err := cached(o.nodes, o.services)
+	if err != nil || o.fresh {
+		return "", err
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return "", nil //nolint:nilerr // then they are made
+	}
+	return dir, nil
+}
+
+// withSite raises a site, measures there, and takes it down again. there says whether the
+// objects of the cluster are there already.
+func withSite(ctx context.Context, o clusterOptions, l layout, out io.Writer, measure func(s *site, there bool) (result, error)) (result, error) {
+	dir, err := os.MkdirTemp("", "fairway-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder for logs: %w", err)
+	}
+	said := &narrator{out: out, began: time.Now()}
+	kept, err := o.kept()
+	if err != nil {
+		return nil, err
+	}
+	s, err := raise(ctx, dir, o.root, kept, l, said)
+	if err != nil {
+		return nil, err
+	}
+	found, err := measure(s, kept != "")
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, s.lab.Logs(20))
+	}
+	err = errors.Join(err, s.close())
+	if o.keepLogs {
+		said.say("logs are in %s", dir)
+		return found, err
+	}
+	return found, errors.Join(err, os.RemoveAll(dir))
+}
+
+// furnishCluster has the API server hold the objects of the cluster and the configuration.
+func (s *site) furnishCluster(ctx context.Context, o clusterOptions, there bool) error {
+	if !there {
+		if err := s.populate(ctx, o.nodes, o.services); err != nil {
+			return err
+		}
+		if o.services >= manyServices {
+			dir, err := cached(o.nodes, o.services)
+			if err != nil {
+				return err
+			}
+			if err := s.keep(ctx, dir); err != nil {
+				return err
+			}
+		}
+	}
+	return s.configure(ctx)
+}
+
+// narrator says what is done, and how long after the start.
+type narrator struct {
+	out   io.Writer
+	began time.Time
+}
+
+func (n *narrator) say(format string, args ...any) {
+	fmt.Fprintf(n.out, "%6.1f s  %s\n", time.Since(n.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (s *site) path(parts ...string) string {
+	return filepath.Join(append([]string{s.root}, parts...)...)
+}

@@ -1,0 +1,193 @@
+package services
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairway-bgp/fairway/test/lab"
+)
+
+const (
+	// connectTime is more than two lost packets take: TCP sends the first again after one
+	// second and after three.
+	connectTime = 3500 * time.Millisecond
+	// lateTime: a connection that took longer had lost its first packet.
+	lateTime = 900 * time.Millisecond
+	// pace is how long the client waits between two connections to an address.
+	pace = 50 * time.Millisecond
+	// beat is how often an open connection is used.
+	beat = 200 * time.Millisecond
+)
+
+// answered is what a pod has said.
+type answered struct {
+	pod    string
+	source netip.Addr
+}
+
+// ask makes a connection and reads what the pod says. It has to run inside the host.
+func ask(ctx context.Context, to address) (conn net.Conn, a answered, err error) {
+	dialer := net.Dialer{Timeout: connectTime}
+	conn, err = dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(to.addr, 80).String())
+	if err != nil {
+		return nil, a, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, conn.Close())
+		}
+	}()
+	if err := conn.SetDeadline(time.Now().Add(connectTime)); err != nil {
+		return nil, a, err
+	}
+	line, err := bufio.NewReaderSize(conn, 64).ReadString('\n')
+	if err != nil {
+		return nil, a, fmt.Errorf("reading the answer: %w", err)
+	}
+	name, source, _ := strings.Cut(strings.TrimSpace(line), " ")
+	a.pod = name
+	a.source, err = netip.ParseAddr(source)
+	return conn, a, err
+}
+
+// load makes new connections to addresses all the time, and holds some open.
+type load struct {
+	client *lab.Host
+	began  time.Time
+	stop   context.CancelFunc
+	ctx    context.Context
+	group  sync.WaitGroup
+
+	localOnly atomic.Bool // new connections are made to addresses of policy Local alone
+
+	mu       sync.Mutex
+	made     int      // new connections that were answered
+	late     []string // of those, the ones that had lost their first packet
+	failures []string
+	opened   int
+	ended    int // open connections that broke when their pod ended
+	moved    int // open connections that broke while their pod lived on
+	alive    func(pod string) bool
+}
+
+// startLoad begins. alive reports whether the process of a pod is there.
+func startLoad(ctx context.Context, client *lab.Host, to []address, alive func(pod string) bool) *load {
+	l := &load{client: client, began: time.Now(), alive: alive}
+	l.ctx, l.stop = context.WithCancel(ctx)
+	for _, a := range to {
+		l.group.Go(func() { l.inside(func() { l.connect(a) }) })
+		l.group.Go(func() { l.inside(func() { l.hold(a) }) })
+	}
+	return l
+}
+
+func (l *load) inside(do func()) {
+	if err := l.client.Inside(func() error { do(); return nil }); err != nil {
+		l.fail("%v", err)
+	}
+}
+
+func (l *load) fail(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failures = append(l.failures, l.at(time.Now())+fmt.Sprintf(format, args...))
+}
+
+func (l *load) at(when time.Time) string {
+	return fmt.Sprintf("%6.2f s: ", when.Sub(l.began).Seconds())
+}
+
+func (l *load) wait(d time.Duration) (goOn bool) {
+	select {
+	case <-l.ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// connect makes one new connection after another.
+func (l *load) connect(to address) {
+	for l.wait(pace) {
+		if l.localOnly.Load() && !to.service.local {
+			continue
+		}
+		began := time.Now()
+		conn, _, err := ask(context.WithoutCancel(l.ctx), to)
+		took := time.Since(began)
+		if err != nil {
+			l.fail("%s, begun %.2f s before: %v", to, took.Seconds(), err)
+			continue
+		}
+		_ = conn.Close()
+		l.mu.Lock()
+		l.made++
+		if took > lateTime {
+			l.late = append(l.late, l.at(began)+to.String())
+		}
+		l.mu.Unlock()
+	}
+}
+
+// hold keeps a connection open and in use. Where it breaks another one follows.
+func (l *load) hold(to address) {
+	for l.wait(pace) {
+		conn, a, err := ask(context.WithoutCancel(l.ctx), to)
+		if err != nil {
+			continue // connect tells of it
+		}
+		l.mu.Lock()
+		l.opened++
+		l.mu.Unlock()
+		broke := l.use(conn)
+		_ = conn.Close()
+		if !broke {
+			return
+		}
+		l.mu.Lock()
+		if l.alive(a.pod) {
+			l.moved++
+		} else {
+			l.ended++
+		}
+		l.mu.Unlock()
+	}
+}
+
+func (l *load) use(conn net.Conn) (broke bool) {
+	const line = "still there\n"
+	answer := make([]byte, len(line))
+	for l.wait(beat) {
+		if err := conn.SetDeadline(time.Now().Add(connectTime)); err != nil {
+			return true
+		}
+		if _, err := io.WriteString(conn, line); err != nil {
+			return true
+		}
+		if _, err := io.ReadFull(conn, answer); err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// end stops the load and returns the failures of new connections.
+func (l *load) end() []string {
+	l.stop()
+	l.group.Wait()
+	return l.failures
+}
+
+func (l *load) String() string {
+	return fmt.Sprintf("%d new connections in %.0f s, %d of them late by a lost packet; of %d open ones %d broke when their pod ended, %d when their path moved",
+		l.made, time.Since(l.began).Seconds(), len(l.late), l.opened, l.ended, l.moved)
+}
