@@ -32,7 +32,7 @@ type capture struct {
 	mu       sync.Mutex
 	updates  int
 	stopping bool
-	err     error // what could not be read, or what a session that is left alone never shows
+	err      error // what could not be read, or what a session that is left alone never shows
 }
 
 // startCapture begins to read what comes in over an interface of the host from an address.
@@ -122,7 +122,7 @@ func (c *capture) receive(buffer, control []byte) (size int, at time.Time, err e
 		size, controlled, _, _, err = unix.Recvmsg(int(fd), buffer, control, 0)
 		return !errors.Is(err, unix.EAGAIN)
 	})
-	if err = errors.Join(waited, err); err != nil {
+	if err := errors.Join(waited, err); err != nil {
 		return 0, at, err
 	}
 	messages, err := syscall.ParseSocketControlMessage(control[:controlled])

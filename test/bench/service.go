@@ -100,8 +100,8 @@ func (o serviceOptions) check() error {
 	switch {
 	case o.samples < 1 || o.churn < 1 || o.burst < 1 || o.storm < 0:
 		return errors.New("-samples, -churn and -burst have to be positive")
-	case o.services+max(o.storm, toggled) > maxServices:
-		return fmt.Errorf("-services and -storm: %d are more than the %d there is room for", o.services+o.storm, maxServices)
+	case o.services+toggled > maxServices || o.storm > maxStorm:
+		return fmt.Errorf("-services, -storm: at most %d and %d there is room for", maxServices-toggled, maxStorm)
 	}
 	return o.clusterOptions.check()
 }
@@ -116,6 +116,9 @@ func (s *site) measureService(ctx context.Context, o serviceOptions, there bool)
 	}
 	t, err := s.newToggles(ctx, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.prepareStorm(ctx, o); err != nil {
 		return nil, err
 	}
 	if err := s.startAgent(ctx); err != nil {

@@ -40,7 +40,7 @@ func (s *site) newToggles(ctx context.Context, o serviceOptions) (*toggles, erro
 	for i := range t.on {
 		t.on[i] = t.endpoints(i)
 	}
-	return t, inParallel(ctx, max(toggled, o.storm), func(ctx context.Context, i int) error {
+	return t, inParallel(ctx, toggled, func(ctx context.Context, i int) error {
 		_, err := client.DiscoveryV1().EndpointSlices("default").Create(ctx, endpointSlice(o.services+i, o.nodes), metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) {
 			return nil
