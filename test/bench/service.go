@@ -198,7 +198,7 @@ func (s *site) oneByOne(ctx context.Context, o serviceOptions, r *serviceResult,
 
 // churn measures many changes a second, and what the agent takes for them.
 func (s *site) churn(ctx context.Context, o serviceOptions, r *serviceResult, t *toggles, w *wire) error {
-	before, err := weigh(s.agent.pids())
+	before, err := cpuSeconds(s.agent.pids())
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (s *site) churn(ctx context.Context, o serviceOptions, r *serviceResult, t 
 		return err
 	}
 	lasted := time.Since(began).Seconds()
-	after, err := weigh(s.agent.pids())
+	after, err := cpuSeconds(s.agent.pids())
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (s *site) churn(ctx context.Context, o serviceOptions, r *serviceResult, t 
 		return nil
 	}
 	r.ChurnP99 = round(percentile(took.wire, 99))
-	r.ChurnCPU = round(100 * (after.cpu - before.cpu) / lasted)
+	r.ChurnCPU = round(100 * (after - before) / lasted)
 	s.said.say("%d changes in %.1f s: p50 %.1f ms, p99 %.1f ms; the agent takes %.1f %% of a core (aim: 15); the API server answers after p50 %.1f ms, p99 %.1f ms",
 		len(took.wire), lasted, percentile(took.wire, 50), r.ChurnP99, r.ChurnCPU, percentile(took.request, 50), percentile(took.request, 99))
 	return nil

@@ -84,6 +84,10 @@ func (s *site) storm(ctx context.Context, o serviceOptions, r *serviceResult, w 
 	if err != nil {
 		return err
 	}
+	cpuBefore, err := cpuSeconds(s.agent.pids())
+	if err != nil {
+		return err
+	}
 	updates, began := c.count(), time.Now()
 	for _, phase := range []struct {
 		name string
@@ -116,7 +120,11 @@ func (s *site) storm(ctx context.Context, o serviceOptions, r *serviceResult, w 
 	if err != nil {
 		return err
 	}
+	cpuAfter, err := cpuSeconds(s.agent.pids())
+	if err != nil {
+		return err
+	}
 	s.said.say("storm: %d UPDATEs, %.1f %% of a core; memory %.0f MB before, %.0f MB after, at the most %.0f MB",
-		c.count()-updates, 100*(after.cpu-before.cpu)/time.Since(began).Seconds(), before.now, after.now, after.peak)
+		c.count()-updates, 100*(cpuAfter-cpuBefore)/time.Since(began).Seconds(), before.now, after.now, after.peak)
 	return nil
 }
