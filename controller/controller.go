@@ -11,6 +11,7 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/controller/report"
@@ -62,6 +63,35 @@ type Kernel interface {
 	Moved() <-chan struct{}
 	// Drift is readable when our own routes may have been changed by somebody else.
 	Drift() <-chan struct{}
+}
+
+// Prober asks this node, again and again, what the gate has to know.
+type Prober interface {
+	// Ask says what is to be asked from now on.
+	Ask(q Questions)
+	// Changed is readable after an answer changed.
+	Changed() <-chan struct{}
+	// Answers returns the newest answers to what is asked now.
+	Answers() Answers
+}
+
+// Questions are probes, and healthCheckNodePorts with the addresses that they may be open on.
+type Questions struct {
+	Probes    []v1alpha1.ReadinessProbe
+	Ports     []uint16 // sorted
+	Addresses []netip.Addr
+}
+
+// Answers are those that are known.
+type Answers struct {
+	Probes map[string]Answer // by name
+	Ports  map[uint16]bool   // those that say that an endpoint is served here
+}
+
+// Answer is that of a probe.
+type Answer struct {
+	Good  bool
+	Words string // what was answered
 }
 
 // Reporter shows reports to somebody. Report never blocks.

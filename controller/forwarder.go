@@ -136,6 +136,18 @@ func (f *Forwarder) settled() bool {
 	return f.lastErr == ""
 }
 
+// InPlace reports whether what is known of the routes has been carried into the kernel once, and
+// the kernel has taken those to pods. Where it holds another's route to them, that leads there.
+func (f *Forwarder) InPlace(pods func(netip.Prefix) bool) bool {
+	f.mu.Lock()
+	synced := f.synced
+	f.mu.Unlock()
+	return synced && !slices.ContainsFunc(f.table.State().Failed, func(failure routes.Failure) bool {
+		_, taken := errors.AsType[*routes.TakenError](failure.Err)
+		return !taken && pods(failure.Route.Prefix)
+	})
+}
+
 // follow is the fast path: it carries only what changed.
 func (f *Forwarder) follow(ctx context.Context) error {
 	importer, _ := f.current()

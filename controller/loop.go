@@ -42,8 +42,12 @@ type Options struct {
 	Reporters []Reporter
 	Log       *slog.Logger
 	Now       func() time.Time
+	// Prober asks this node whether it can forward to Services.
+	Prober Prober
 	// Sessions remembers which sessions were up; nil: nothing does.
 	Sessions SessionMemory
+	// Announced remembers what was announced; nil: nothing does.
+	Announced PrefixMemory
 }
 
 // Loop makes plans and has the speaker hold them. It is the only one that changes the speaker.
@@ -66,12 +70,18 @@ type Loop struct {
 	kept         []string              // sessions that the memory holds as up; nil: nothing
 	forgetful    bool                  // the memory could not be written
 	noted        map[string]slog.Level // what the log has said of the plan
+
+	gate    *gate
+	inPlace bool                  // the routes have been in place since the start
+	held    map[*bgp.Audience]int // prefixes that the gate holds back, as last reported
+	stored  stored
 }
 
 // NewLoop returns a Loop that has done nothing yet.
 func NewLoop(o Options) *Loop {
-	l := &Loop{Options: o, noted: map[string]slog.Level{}}
+	l := &Loop{Options: o, noted: map[string]slog.Level{}, gate: newGate()}
 	l.recall()
+	l.recallAnnounced()
 	return l
 }
 
@@ -84,11 +94,14 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer retry.Stop()
 	news := time.NewTimer(time.Hour) // a report that is due for changes in the kernel
 	defer news.Stop()
+	due := time.NewTimer(time.Hour) // an address has waited long enough
+	defer due.Stop()
 	l.readHost()
 	for {
-		replan := false
+		replan, quiet := false, false
 		select {
 		case <-ctx.Done():
+			l.rememberAnnounced(l.Now(), true)
 			return nil
 		case <-l.Source.Changed():
 			replan = true
@@ -101,22 +114,30 @@ func (l *Loop) Run(ctx context.Context) error {
 		case <-l.Forwarder.Changed():
 			if wait := newsPeriod - l.Now().Sub(l.reported); wait > 0 {
 				news.Reset(wait)
-				continue
+				quiet = true
 			}
 		case <-news.C:
+		case <-l.Prober.Changed():
+		case <-due.C:
 		case <-tick.C:
 			replan = l.readHost() // not every fact of it comes with news
 			tick.Reset(l.period())
 		}
-		if replan || l.plan == nil {
+		applied := replan || l.plan == nil
+		if applied {
 			if err := l.replan(ctx); err != nil {
 				return err
 			}
-			if l.retry > 0 {
-				retry.Reset(l.retry)
-			}
+		} else {
+			applied = l.reopen(ctx)
 		}
-		l.report(ctx)
+		if applied && l.retry > 0 {
+			retry.Reset(l.retry)
+		}
+		if applied || !quiet {
+			l.report(ctx)
+		}
+		due.Reset(l.nextDue())
 	}
 }
 
@@ -144,7 +165,8 @@ func (l *Loop) replan(ctx context.Context) error {
 	for _, r := range l.plan.Resets {
 		l.Log.Info("a change of the configuration resets a session", "peer", r.Peer, "changed", r.Because)
 	}
-	l.applied = l.Speaker.Apply(ctx, l.plan.Desired)
+	l.pass()
+	l.apply(ctx)
 	if first && errors.Is(l.applied, bgp.ErrNotStarted) && ctx.Err() == nil {
 		return l.applied
 	}
@@ -272,6 +294,7 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 	sweep := time.Duration(l.plan.StaleSweepSeconds) * time.Second
 	l.complete = l.completeness.observe(r.Time, l.plan.Desired, withheldNames(l.plan.Withheld), sessions, sweep)
 	l.remember()
+	l.rememberAnnounced(r.Time, false)
 	l.Forwarder.Set(l.plan.Importer, l.complete)
 	l.Forwarder.fill(r)
 	r.Complete = l.complete
@@ -280,8 +303,9 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 	}
 	r.Speaker = l.speakerReport()
 	r.Sessions = l.sessionReports(sessions)
-	r.Advertisements = l.advertised(sessions)
 	r.Problems = l.prefixProblems()
+	l.fillGate(r)
+	r.Advertisements = l.advertised(sessions)
 	for _, refusal := range l.plan.Refusals {
 		r.Problems = append(r.Problems, report.Problem{
 			Kind: refusal.Object.Kind, Name: refusal.Object.Name, Subject: refusal.Subject, Reason: refusal.Reason, Message: refusal.Message,
@@ -351,7 +375,7 @@ func (l *Loop) advertised(sessions []bgp.Session) []report.Advertised {
 		up[s.Peer] = s.State == bgp.Established
 	}
 	var out []report.Advertised
-	for _, said := range l.plan.Said(func(peer string) bool { return up[peer] }) {
+	for _, said := range l.plan.Said(func(peer string) bool { return up[peer] }, l.held) {
 		row := report.Advertised{Name: said.Advertisement, Source: v1alpha1.AdvertisedFromServices, Advertised: said.Advertised, Down: said.Down, Rejected: said.Rejected}
 		if said.Pods {
 			row.Source = v1alpha1.AdvertisedFromPodCIDRs

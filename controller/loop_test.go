@@ -47,6 +47,12 @@ type world struct {
 	ribReads   int
 	queue      *bgp.RIBQueue
 
+	asked      Questions
+	answers    Answers
+	answered   chan struct{}
+	remembered []netip.Prefix // nil: nothing is known
+	stores     int
+
 	kernel  map[routes.Key]routes.Route
 	foreign string                        // the prefix of a route that is not ours, at the key of ours
 	worse   map[netip.Prefix][][]bgp.Path // paths that the speaker puts behind those of rib
@@ -87,6 +93,7 @@ func newWorld() *world {
 		worse:    map[netip.Prefix][][]bgp.Path{},
 		others:   map[netip.Addr]routes.Route{},
 		moved:    make(chan struct{}, 1),
+		answered: make(chan struct{}, 1),
 	}
 }
 
@@ -227,6 +234,45 @@ func (h host) Local() (plan.Local, error) {
 	return plan.Local{Networks: []plan.Network{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Addr: netip.MustParseAddr(h.hostAddr), Link: 2}}}, h.hostError
 }
 
+// prober answers as the world has it, to what is asked.
+type prober struct{ *world }
+
+func (p prober) Changed() <-chan struct{} { return p.answered }
+
+func (p prober) Ask(q Questions) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = q
+}
+
+func (p prober) Answers() Answers {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := Answers{Probes: map[string]Answer{}, Ports: map[uint16]bool{}}
+	for _, probe := range p.asked.Probes {
+		if answer, known := p.answers.Probes[probe.Name]; known {
+			a.Probes[probe.Name] = answer
+		}
+	}
+	for _, port := range p.asked.Ports {
+		if p.answers.Ports[port] {
+			a.Ports[port] = true
+		}
+	}
+	return a
+}
+
+// Load and Store are the memory of what was announced.
+func (w *world) Load() ([]netip.Prefix, bool) { return w.remembered, w.remembered != nil }
+
+func (w *world) Store(prefixes []netip.Prefix) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.remembered = append([]netip.Prefix{}, prefixes...)
+	w.stores++
+	return nil
+}
+
 // learn has the peer announce prefixes, withdraw has it take them back.
 func (w *world) learn(prefix string) {
 	p := netip.MustParsePrefix(prefix)
@@ -304,6 +350,7 @@ func (w *world) start(t *testing.T) {
 	loop := NewLoop(Options{
 		Node: "node-1", Source: w, Host: host{w, make(chan struct{}, 1)}, Speaker: w,
 		Forwarder: forwarder, Reporters: []Reporter{w}, Log: log, Now: time.Now,
+		Prober: prober{w}, Announced: w,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var tasks sync.WaitGroup

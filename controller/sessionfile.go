@@ -55,7 +55,7 @@ func (f SessionFile) Store(peers []string) error {
 
 // replaceFile puts the text in the place of the file in one step.
 func replaceFile(path string, text []byte) error {
-	next, err := os.CreateTemp(filepath.Dir(path), ".sessions-*")
+	next, err := os.CreateTemp(filepath.Dir(path), ".next-*")
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,10 @@ type Drain struct {
 }
 
 // Readiness says what a node waits for before it announces addresses of
-// Services.
+// Services. Whatever it says, a node waits until the kernel has the routes that
+// the agent knows of, and, for load balancer IPs and external IPs of a Service
+// with externalTrafficPolicy Local, until the service proxy answers with 200 on
+// the Service's healthCheckNodePort. Pod CIDRs do not wait.
 type Readiness struct {
 	// dataplaneDelayMilliseconds is how long, in milliseconds after a node becomes
 	// able to serve an address of a Service, it waits before it announces it, so
@@ -57,7 +60,10 @@ type Readiness struct {
 	DataplaneDelayMilliseconds *int32 `json:"dataplaneDelayMilliseconds,omitempty"`
 
 	// probes must all succeed before the node announces any address of a Service,
-	// and while it does; at most 8. Absent: none. Changing it resets no session.
+	// and while it does; at most 8. They are asked every second. When one fails,
+	// all addresses of Services are withdrawn at once; one that does not answer
+	// within a second fails the third time in a row. Absent: none. Changing it
+	// resets no session.
 	//
 	// +optional
 	// +listType=map
@@ -78,7 +84,8 @@ type ReadinessProbe struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name"`
 
-	// http succeeds when a GET is answered with a status from 200 to 399.
+	// http succeeds when a GET is answered with a status from 200 to 399. It
+	// follows no redirect.
 	//
 	// +optional
 	HTTP *HTTPProbe `json:"http,omitempty"`

@@ -16,8 +16,6 @@ var speakerFieldsWithoutEffect = []without[BGPSpeakerSpec]{
 	{"spec.drain.onUnschedulable", func(s *BGPSpeakerSpec) bool { return isNot(s.Drain.OnUnschedulable, false) }},
 	{"spec.drain.onTaints", func(s *BGPSpeakerSpec) bool { return len(s.Drain.OnTaints) > 0 }},
 	{"spec.drain.gracefulShutdownSeconds", func(s *BGPSpeakerSpec) bool { return isNot(s.Drain.GracefulShutdownSeconds, 30) }},
-	{"spec.readiness.dataplaneDelayMilliseconds", func(s *BGPSpeakerSpec) bool { return isNot(s.Readiness.DataplaneDelayMilliseconds, 0) }},
-	{"spec.readiness.probes", func(s *BGPSpeakerSpec) bool { return len(s.Readiness.Probes) > 0 }},
 	{"spec.bmp", func(s *BGPSpeakerSpec) bool { return len(s.BMP) > 0 }},
 	{"spec.cni.enabled", func(s *BGPSpeakerSpec) bool { return isNot(s.CNI.Enabled, false) }},
 	{"spec.cni.installPlugins", func(s *BGPSpeakerSpec) bool { return isNot(s.CNI.InstallPlugins, false) }},

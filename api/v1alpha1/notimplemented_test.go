@@ -26,6 +26,8 @@ var withEffect = map[string][]string{
 		"spec.gracefulRestart.deferralSeconds", "spec.gracefulRestart.staleSweepSeconds",
 		"spec.kernel.table", "spec.kernel.metric", "spec.kernel.maxPaths", "spec.kernel.resolveViaDefault",
 		"spec.kernel.protectedPrefixes",
+		"spec.readiness.dataplaneDelayMilliseconds", "spec.readiness.probes.name", "spec.readiness.probes.http.address",
+		"spec.readiness.probes.http.port", "spec.readiness.probes.http.path", "spec.readiness.probes.file.path",
 	},
 	v1alpha1.KindBGPPeer: {
 		"spec.nodeSelector", "spec.address", "spec.port", "spec.asn", "spec.asnType Internal",

@@ -52,7 +52,7 @@ again after a crash. SIGTERM leaves the kernel's routes in place.`,
 	flags.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file for --source=kube; empty: the pod's service account")
 	flags.StringVar(&f.nodeName, "node-name", os.Getenv("NODE_NAME"), "name of this machine's Node (default $NODE_NAME)")
 	flags.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "fairway-system"), "namespace of the Secrets with passwords (default $POD_NAMESPACE)")
-	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/fairway", "folder for what outlives the agent: which sessions were up; with --source=dir last good copies and status")
+	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/fairway", "folder for what outlives the agent: which sessions were up and what was announced; with --source=dir last good copies and status")
 	flags.BoolVar(&f.writeStatus, "write-status", true, "write this node's BGPNodeState (--source=kube)")
 	flags.BoolVar(&f.events, "events", true, "publish Events about sessions, objects and prefixes (--source=kube)")
 	flags.IntVar(&f.routeProtocol, "route-protocol", 219, "rtnetlink protocol number that marks our kernel routes, 5 to 255; those of rtnetlink.h and FRR are refused")
@@ -140,6 +140,8 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 	log.Info("starting", "version", version, "node", f.nodeName, "source", f.source, "inherited_routes", len(inherited))
 	web := admin.New(time.Now)
 	forwarder := controller.NewForwarder(speaker, kernel.table, kernel, log.With("component", "routes"))
+	prober := controller.NewHostProber()
+	sessions, announced := openMemory(f.stateDir, log)
 	loop := controller.NewLoop(controller.Options{
 		Node:      f.nodeName,
 		Version:   version,
@@ -150,10 +152,12 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Reporters: append(src.reporters, web, memory),
 		Log:       log.With("component", "loop"),
 		Now:       time.Now,
-		Sessions:  openMemory(f.stateDir, log),
+		Prober:    prober,
+		Sessions:  sessions,
+		Announced: announced,
 	})
 	group, ctx := errgroup.WithContext(ctx)
-	tasks := []task{memory.Run, kernel.Run, kernel.lookAgain, speaker.Run, loop.Run, forwarder.Run}
+	tasks := []task{memory.Run, kernel.Run, kernel.lookAgain, speaker.Run, loop.Run, forwarder.Run, prober.Run}
 	if listener != nil {
 		tasks = append(tasks, func(ctx context.Context) error { return web.Serve(ctx, listener) })
 	}

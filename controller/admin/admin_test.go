@@ -127,6 +127,7 @@ func full() *report.Report {
 		},
 		Refusals: map[report.Refusal]int{{Peer: "tor-a", Reason: "NotOnLink"}: 2},
 		Sysctls:  []report.Sysctl{{}, {Required: true}, {}},
+		Waiting:  map[string]int{"DataplaneDelay": 3},
 	}
 }
 
@@ -148,6 +149,7 @@ func TestMetricsShowTheReport(t *testing.T) {
 		`fairway_picture_complete 1`,
 		`fairway_plan_seconds_sum 0.012`,
 		`fairway_plan_seconds_count 3`,
+		`fairway_prefixes_waiting{reason="DataplaneDelay"} 3`,
 		`fairway_problems{kind="BGPPeer",reason="PasswordUnavailable"} 2`,
 		`fairway_refused_prefixes{peer="tor-a",reason="NotOnLink"} 2`,
 		`fairway_routes_contested 0`,

@@ -27,13 +27,14 @@ var (
 	routesFailed    = desc("routes_failed", "Kernel routes that are wanted and could not be installed.")
 	routesContested = desc("routes_contested", "Kernel routes that something else keeps deleting or replacing, and that are put back after growing waits.")
 	refused         = desc("refused_prefixes", "Learned prefixes, or paths to them, that stay out of the kernel, by peer and reason.", "peer", "reason")
+	waiting         = desc("prefixes_waiting", "Prefixes of Services that are to be announced and are not yet, because the node may not be able to forward to them, by reason.", "reason")
 	sysctlsWrong    = desc("sysctls_wrong", "Settings of the kernel that are not as they should be. Without the required ones nothing of their family is advertised.", "class")
 	problems        = desc("problems", "Things that the configuration asks for and that are not done, by kind of object and reason.", "kind", "reason")
 )
 
 var descs = []*prometheus.Desc{
 	buildInfo, sourceSynced, sourceAvailable, sourceFailures, plans, speakerRunning, complete, sessionUp, received,
-	accepted, advertised, routesWanted, routesInstalled, routesFailed, routesContested, refused, sysctlsWrong, problems,
+	accepted, advertised, routesWanted, routesInstalled, routesFailed, routesContested, refused, waiting, sysctlsWrong, problems,
 }
 
 // collector makes metrics of the last report at each scrape; it asks the speaker nothing.
@@ -83,6 +84,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(sysctlsWrong, float64(wrong[false]), "recommended")
 	for key, n := range r.Refusals {
 		gauge(refused, float64(n), key.Peer, key.Reason)
+	}
+	for reason, n := range r.Waiting {
+		gauge(waiting, float64(n), reason)
 	}
 	type kindReason struct{ kind, reason string }
 	counts := map[kindReason]int{}

@@ -60,7 +60,7 @@ func TestAPlanMadeAgainIsTheWholePlan(t *testing.T) {
 			t.Fatalf("step %d: made again\n%s\nwhole\n%s", step, got, want)
 		}
 		up := func(string) bool { return true }
-		if got, want := fmt.Sprint(p.Said(up)), fmt.Sprint(whole.Said(up)); got != want {
+		if got, want := fmt.Sprint(p.Said(up, nil)), fmt.Sprint(whole.Said(up, nil)); got != want {
 			t.Fatalf("step %d: made again, it says %v; whole, %v", step, got, want)
 		}
 	}

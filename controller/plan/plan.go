@@ -95,6 +95,7 @@ type Plan struct {
 	Withheld []Withheld
 	// StaleSweepSeconds is how long kernel routes of an earlier process may wait for a refresh.
 	StaleSweepSeconds int32
+	Readiness         Readiness
 	// Sysctls are those wrong settings that concern this node.
 	Sysctls []Sysctl
 

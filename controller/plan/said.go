@@ -29,8 +29,9 @@ func (a *announcer) groupOf(prefix netip.Prefix, audience *bgp.Audience) group {
 }
 
 // Said counts what each BGPAdvertisement of this node says, sorted; one that says nothing has
-// a row too. up tells whether the session with a peer, by name, is established.
-func (p *Plan) Said(up func(peer string) bool) []Said {
+// a row too. up tells whether the session with a peer, by name, is established; waiting counts
+// prefixes of Services that are not announced yet, which count as nothing.
+func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]int) []Said {
 	a := p.announcer
 	if a == nil {
 		return nil
@@ -58,7 +59,10 @@ func (p *Plan) Said(up func(peer string) bool) []Said {
 	for key, audience := range a.audiences {
 		for _, pods := range []bool{true, false} {
 			count := a.tally[group{audience, pods}]
-			if count == 0 {
+			if !pods {
+				count -= waiting[audience]
+			}
+			if count <= 0 {
 				continue
 			}
 			key.sayings.each(func(index int) {

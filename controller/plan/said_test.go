@@ -19,7 +19,7 @@ func TestSaidCountsWhatPeersHear(t *testing.T) {
 		{"tor-1", "default pods 1/0, default services 2/0"},
 	} {
 		var got []string
-		for _, s := range p.Said(func(peer string) bool { return tt.up != "" && strings.HasPrefix(peer, tt.up+"/") }) {
+		for _, s := range p.Said(func(peer string) bool { return tt.up != "" && strings.HasPrefix(peer, tt.up+"/") }, nil) {
 			kind := "services"
 			if s.Pods {
 				kind = "pods"

@@ -314,7 +314,7 @@ func (a *announcer) explain(addr netip.Addr, c claim, reason string) string {
 		return fmt.Sprintf("%s lies inside the pods' networks, so it is not announced for the Service; give the Service another", addr)
 	case ReasonAddressShared:
 		return fmt.Sprintf("%s is shared by %s, which differ in their traffic policies or in where their endpoints are, so only nodes that serve all of them announce it",
-			addr, a.sharers(addr))
+			addr, strings.Join(a.sharers(addr), " and "))
 	case ReasonOtherLoadBalancer:
 		return fmt.Sprintf("the Service is of the load balancer class %q, and not %q or none, so its load balancer IPs are another's to announce", c.service.LoadBalancerClass, v1alpha1.LoadBalancerClass)
 	case ReasonNoLocalEndpoint:
@@ -325,13 +325,13 @@ func (a *announcer) explain(addr netip.Addr, c claim, reason string) string {
 	return reason
 }
 
-// sharers names the Services that have an address.
-func (a *announcer) sharers(addr netip.Addr) string {
+// sharers names the Services that have an address, sorted.
+func (a *announcer) sharers(addr netip.Addr) []string {
 	names := map[string]bool{}
 	for _, c := range a.claims.of(addr) {
 		names[c.service.Key()] = true
 	}
-	return strings.Join(slices.Sorted(maps.Keys(names)), " and ")
+	return slices.Sorted(maps.Keys(names))
 }
 
 // Silence is an address that somebody was to announce, and why this node does not.

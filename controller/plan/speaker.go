@@ -135,6 +135,11 @@ func (b *builder) configure() bool {
 		return false
 	}
 	b.plan.Kernel = Kernel{Table: uint32(*spec.Kernel.Table), Metric: uint32(*spec.Kernel.Metric), MaxPaths: int(*spec.Kernel.MaxPaths)}
+	b.plan.Readiness = Readiness{
+		Delay:     time.Duration(*spec.Readiness.DataplaneDelayMilliseconds) * time.Millisecond,
+		Probes:    spec.Readiness.Probes,
+		Addresses: b.node.Addresses,
+	}
 	gr := &spec.GracefulRestart
 	b.plan.StaleSweepSeconds = *gr.RestartTimeSeconds
 	if gr.StaleSweepSeconds != nil {

@@ -31,6 +31,8 @@ type Report struct {
 	Sysctls []Sysctl
 
 	Advertisements []Advertised // what each BGPAdvertisement says here; sorted
+	// Waiting counts prefixes of Services that are not announced yet, by reason.
+	Waiting map[string]int
 
 	Problems []Problem       // what is not done and why; sorted, unbounded
 	Verdicts []Verdict       // one for each configuration object that concerns this node

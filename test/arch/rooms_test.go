@@ -48,7 +48,7 @@ var rooms = []room{
 
 	{
 		folder: "controller",
-		own:    []string{"controller/snapshot", "controller/plan", "controller/report", "api/v1alpha1", "bgp", "routes"},
+		own:    []string{"controller/snapshot", "controller/plan", "controller/report", "api/v1alpha1", "cow", "bgp", "routes"},
 	},
 	{
 		folder:  "controller/snapshot",

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/fairway-bgp/fairway/controller"
+	"github.com/fairway-bgp/fairway/routes/host"
+)
+
+// openMemory returns what remembers, in the state folder, which sessions were up and what was
+// announced; nil where there can be none, for the agent works without.
+func openMemory(stateDir string, log *slog.Logger) (controller.SessionMemory, controller.PrefixMemory) {
+	boot, err := host.BootID()
+	if err == nil {
+		err = os.MkdirAll(stateDir, 0o755)
+	}
+	if err != nil {
+		log.Info("nothing is remembered: a restart waits for every configured session, and addresses of Services wait as new ones do", "error", err)
+		return nil, nil
+	}
+	return controller.SessionFile{Path: filepath.Join(stateDir, "sessions.json"), BootID: boot},
+		controller.PrefixFile{Path: filepath.Join(stateDir, "announced.json"), BootID: boot}
+}

@@ -1,0 +1,265 @@
+package controller
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+// readiness changes what addresses of Services wait for.
+func (w *world) readiness(edit func(*v1alpha1.Readiness)) {
+	w.change(func(s *snapshot.Snapshot) {
+		speaker := s.Speakers["default"].DeepCopy()
+		edit(&speaker.Spec.Readiness)
+		s.Speakers = map[string]*v1alpha1.BGPSpeaker{"default": speaker}
+	})
+}
+
+func delayOf(milliseconds int32) func(*v1alpha1.Readiness) {
+	return func(r *v1alpha1.Readiness) { r.DataplaneDelayMilliseconds = &milliseconds }
+}
+
+func probed(r *v1alpha1.Readiness) {
+	r.Probes = []v1alpha1.ReadinessProbe{{Name: "proxy", File: &v1alpha1.FileProbe{Path: "/ready"}}}
+}
+
+// answer has the probe "proxy" answered, and ports say yes.
+func (w *world) answer(good bool, ports ...uint16) {
+	w.mu.Lock()
+	w.answers = Answers{Probes: map[string]Answer{"proxy": {Good: good, Words: "an answer"}}, Ports: map[uint16]bool{}}
+	for _, port := range ports {
+		w.answers.Ports[port] = true
+	}
+	w.mu.Unlock()
+	signal(w.answered)
+}
+
+// announced is what the speaker holds; the pod CIDR is left out, for it is always there.
+func (w *world) announced(t *testing.T) string {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	pods := false
+	for prefix := range w.desired.Advertisements.Keys() {
+		if prefix.String() == "10.244.1.0/24" {
+			pods = true
+			continue
+		}
+		out = append(out, prefix.String())
+	}
+	if !pods {
+		t.Error("the pod CIDR is not announced")
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
+}
+
+func (w *world) mustAnnounce(t *testing.T, want string) {
+	t.Helper()
+	if got := w.announced(t); got != want {
+		t.Errorf("announced are %q, want %q", got, want)
+	}
+}
+
+func TestAddressesOfServicesWaitForTheRoutes(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.advertise(32)
+		w.serve("a")
+		w.ribErr = errors.New("the speaker is busy")
+		w.start(t)
+		pass(time.Minute)
+		w.mustAnnounce(t, "")
+		if got := w.last.Waiting; got[waitRoutes] != 1 {
+			t.Errorf("the report says %v", got)
+		}
+		w.mu.Lock()
+		w.ribErr = nil
+		w.mu.Unlock()
+		pass(retryPeriod)
+		w.mustAnnounce(t, "10.96.0.97/32")
+		if got := w.last.Waiting; len(got) != 0 {
+			t.Errorf("the report says %v", got)
+		}
+	})
+}
+
+func TestEachAddressWaitsItsOwnDelay(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.advertise(32)
+		w.start(t)
+		w.readiness(delayOf(300))
+		pass(time.Minute)
+		add := func(services string) {
+			w.change(func(s *snapshot.Snapshot) { s.Services, s.Slices = servicesOf(services) })
+		}
+		add("a")
+		pass(200 * time.Millisecond)
+		add("a b")
+		w.mustAnnounce(t, "")
+		pass(100 * time.Millisecond)
+		w.mustAnnounce(t, "10.96.0.97/32")
+		if got := w.last.Waiting; got[waitDelay] != 1 {
+			t.Errorf("the report says %v", got)
+		}
+		pass(200 * time.Millisecond)
+		w.mustAnnounce(t, "10.96.0.97/32 10.96.0.98/32")
+		add("b")
+		pass(time.Millisecond)
+		w.mustAnnounce(t, "10.96.0.98/32")
+		applies := w.applies
+		pass(time.Minute)
+		if w.applies != applies {
+			t.Errorf("applied %d times without a reason", w.applies-applies)
+		}
+	})
+}
+
+func TestAProbeThatFailsWithdrawsAtOnceAndSaysSo(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.advertise(32)
+		w.serve("a b")
+		w.readiness(probed)
+		w.start(t)
+		pass(time.Second)
+		w.mustAnnounce(t, "")
+		w.answer(true)
+		pass(time.Millisecond)
+		w.mustAnnounce(t, "10.96.0.97/32 10.96.0.98/32")
+		w.setSession("Established", true)
+		pass(time.Second)
+		services := func() int32 {
+			for _, row := range w.last.Advertisements {
+				if row.Source == v1alpha1.AdvertisedFromServices {
+					return int32(row.Advertised)
+				}
+			}
+			return -1
+		}
+		if n := services(); n != 2 {
+			t.Errorf("the report counts %d addresses as advertised", n)
+		}
+		w.answer(false)
+		pass(time.Millisecond)
+		w.mustAnnounce(t, "")
+		pass(10 * time.Second)
+		if n := services(); n != 0 || w.last.Waiting[waitProbeBad] != 2 {
+			t.Errorf("the report counts %d addresses as advertised and %v as waiting", n, w.last.Waiting)
+		}
+		if said := problems(w); !strings.Contains(said, "BGPSpeaker default proxy ProbeFailed: the probe proxy fails, so this node announces no address of a Service: an answer") {
+			t.Errorf("the report says %s", said)
+		}
+		w.answer(true)
+		pass(time.Millisecond)
+		w.mustAnnounce(t, "10.96.0.97/32 10.96.0.98/32")
+		if log := w.log.String(); strings.Count(log, "a probe fails") != 1 || strings.Count(log, "may be announced") != 2 {
+			t.Errorf("the log is\n%s", log)
+		}
+	})
+}
+
+func problems(w *world) string {
+	var out []string
+	for _, p := range w.last.Problems {
+		out = append(out, p.Kind+" "+p.Name+" "+p.Subject+" "+p.Reason+": "+p.Message)
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestAnAddressThatWaitsLongForTheServiceProxyIsNamed(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.advertise(32)
+		w.serve("A")
+		w.start(t)
+		pass(20 * time.Second)
+		w.mustAnnounce(t, "")
+		if said := problems(w); strings.Contains(said, waitPort) {
+			t.Errorf("too early the report says %s", said)
+		}
+		pass(20 * time.Second)
+		if said := problems(w); !strings.Contains(said, "Service default/A 203.0.113.65 HealthCheckNodePort: 203.0.113.65 is not announced") {
+			t.Errorf("the report says %s", said)
+		}
+		w.answer(true, 30065)
+		pass(time.Second)
+		w.mustAnnounce(t, "203.0.113.65/32")
+		if said := problems(w); strings.Contains(said, waitPort) || len(w.asked.Ports) != 0 {
+			t.Errorf("the report says %s; %v is asked", said, w.asked.Ports)
+		}
+	})
+}
+
+func TestARestartAnnouncesAtOnceWhatWasAnnounced(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.advertise(32)
+		w.serve("a A")
+		w.readiness(func(r *v1alpha1.Readiness) { delayOf(2000)(r); probed(r) })
+		w.answer(true, 30065)
+		w.start(t)
+		pass(3 * time.Second)
+		w.mustAnnounce(t, "10.96.0.97/32 203.0.113.65/32")
+		w.stop()
+
+		w.answers = Answers{}
+		w.serve("a A b") // b came while the agent was away
+		w.ribErr = errors.New("the speaker is busy")
+		w.start(t)
+		pass(time.Millisecond)
+		w.mustAnnounce(t, "10.96.0.97/32 203.0.113.65/32")
+		w.mu.Lock()
+		w.ribErr = nil
+		w.mu.Unlock()
+		w.answer(true)
+		pass(10 * time.Second)
+		w.mustAnnounce(t, "10.96.0.97/32 10.96.0.98/32 203.0.113.65/32")
+
+		w.answer(false)
+		pass(time.Second)
+		if len(w.remembered) != 1 { // the pod CIDR: a crash must not bring the others back
+			t.Errorf("remembered is %v", w.remembered)
+		}
+		w.stop()
+		w.answers = Answers{}
+		w.start(t)
+		pass(time.Minute)
+		w.mustAnnounce(t, "") // what was not announced is not, until the probe is good
+		w.answer(true)
+		pass(time.Minute)
+		w.mustAnnounce(t, "10.96.0.97/32 10.96.0.98/32")
+	})
+}
+
+func TestWhatIsAnnouncedIsRememberedAtMostEveryTenSeconds(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.advertise(32)
+		w.start(t)
+		pass(time.Minute)
+		before := w.stores
+		for i := range 100 {
+			names := "a"
+			if i%2 == 0 {
+				names = "a b"
+			}
+			w.change(func(s *snapshot.Snapshot) { s.Services, s.Slices = servicesOf(names) })
+			pass(200 * time.Millisecond)
+		}
+		if n := w.stores - before; n < 2 || n > 3 {
+			t.Errorf("20 seconds of changes were written %d times", n)
+		}
+		pass(time.Minute)
+		if !slices.Contains(w.remembered, netip.MustParsePrefix("10.96.0.97/32")) || len(w.remembered) != 2 {
+			t.Errorf("remembered is %v", w.remembered)
+		}
+		before = w.stores
+		pass(time.Hour)
+		if w.stores != before {
+			t.Errorf("what did not change was written %d times", w.stores-before)
+		}
+	})
+}

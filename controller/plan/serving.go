@@ -1,0 +1,85 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// Readiness is what a node waits for before it announces addresses of Services.
+type Readiness struct {
+	Delay  time.Duration // from when a prefix becomes one to announce here
+	Probes []v1alpha1.ReadinessProbe
+	// Addresses are those of the Node: a service proxy may listen on them alone.
+	Addresses []netip.Addr
+}
+
+// Serving is how this node's service proxy is asked whether it serves what a prefix stands
+// for. The zero Serving: it cannot be asked.
+type Serving struct {
+	Ports []uint16 // healthCheckNodePorts of Services with endpoints here; sorted
+	Any   bool     // one of them is enough, as for an aggregate; else all have to say yes
+}
+
+// Serving returns how to ask about a prefix. Of one that stands for no address of a Service,
+// or is this node's pod CIDR as well, services is false.
+func (p *Plan) Serving(prefix netip.Prefix) (s Serving, services bool) {
+	a := p.announcer
+	if a == nil || slices.Contains(a.podCIDRs, prefix) {
+		return Serving{}, false
+	}
+	members := a.members.of(prefix)
+	if prefix.IsSingleIP() && len(members) == 0 {
+		return Serving{Ports: compact(a.ports(prefix.Addr()))}, true
+	}
+	var ports []uint16
+	for _, addr := range members {
+		if a.hold(addr).by == "" {
+			continue // it is not what the aggregate is announced for
+		}
+		own := a.ports(addr)
+		if len(own) == 0 {
+			return Serving{}, true // an aggregate is announced once one address in it is
+		}
+		ports = append(ports, own...)
+	}
+	return Serving{Ports: compact(ports), Any: true}, true
+}
+
+// ports returns the healthCheckNodePorts of the Services that have an address, as far as they
+// count ready endpoints here: of those that are about to end, a service proxy says no.
+func (a *announcer) ports(addr netip.Addr) []uint16 {
+	var out []uint16
+	for _, c := range a.claims.of(addr) {
+		if c.kind == v1alpha1.AddressClusterIP || !c.local() || c.service.HealthCheckNodePort == 0 {
+			continue
+		}
+		if a.presenceOf(c.service, bgp.FamilyOf(addr)).readyHere > 0 {
+			out = append(out, c.service.HealthCheckNodePort)
+		}
+	}
+	return out
+}
+
+func compact(ports []uint16) []uint16 {
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}
+
+// OfPods reports whether a prefix lies inside the cluster's networks of pods.
+func (p *Plan) OfPods(prefix netip.Prefix) bool {
+	return p.announcer != nil && slices.ContainsFunc(p.announcer.b.pods, func(r bgp.PrefixRule) bool {
+		return r.Prefix.Bits() <= prefix.Bits() && r.Prefix.Contains(prefix.Addr())
+	})
+}
+
+// ServicesAt names the Services that have an address, sorted.
+func (p *Plan) ServicesAt(addr netip.Addr) []string {
+	if p.announcer == nil {
+		return nil
+	}
+	return p.announcer.sharers(addr)
+}
