@@ -74,6 +74,11 @@ type GracefulRestart struct {
 	// RestartTime is how long a peer keeps our routes after the session is lost;
 	// whole seconds, 1 to 4095.
 	RestartTime time.Duration
+	// Notification keeps our routes, and the peer's, through sessions that end with a NOTIFICATION (RFC 8538).
+	Notification bool
+	// LongLived is how long a peer may keep our routes beyond RestartTime, less preferred
+	// (RFC 9494); whole seconds, up to 16777215; 0: not at all.
+	LongLived time.Duration
 	// Deferral is how long, after a start, our own advertisements wait for the peers'
 	// End-of-RIB; whole seconds.
 	Deferral time.Duration
@@ -288,11 +293,37 @@ func (a Attributes) String() string {
 	return strings.Join(parts, " ")
 }
 
+// Station is a BMP collector (RFC 7854).
+type Station struct {
+	Address netip.Addr
+	Port    uint16
+	Hears   StationPolicy
+}
+
+// StationPolicy is which routes a station hears.
+type StationPolicy uint8
+
+// The policies: what peers say, what of it the import rules let in, both, what is chosen from
+// it (RFC 9069), and everything.
+const (
+	PrePolicy StationPolicy = iota
+	PostPolicy
+	BothPolicies
+	LocalRIB
+	AllRoutes
+)
+
+// String returns the name that the API uses.
+func (p StationPolicy) String() string {
+	return [...]string{"PrePolicy", "PostPolicy", "Both", "LocalRIB", "All"}[p]
+}
+
 // Desired is the whole wanted state of a speaker.
 type Desired struct {
 	Config         *Config // nil: no speaker runs
 	Peers          []Peer
 	Advertisements Advertisements // what we originate
+	Stations       []Station      // each address and port once
 }
 
 // Advertisements are prefixes and who hears them.

@@ -10,13 +10,10 @@ type without[Spec any] struct {
 
 var speakerFieldsWithoutEffect = []without[BGPSpeakerSpec]{
 	{"spec.topology.bfd", func(s *BGPSpeakerSpec) bool { return s.Topology.BFD != nil }},
-	{"spec.gracefulRestart.notification", func(s *BGPSpeakerSpec) bool { return isNot(s.GracefulRestart.Notification, false) }},
-	{"spec.gracefulRestart.longLivedStaleSeconds", func(s *BGPSpeakerSpec) bool { return isNot(s.GracefulRestart.LongLivedStaleSeconds, 0) }},
 	{"spec.drain.onExcludeLabel", func(s *BGPSpeakerSpec) bool { return isNot(s.Drain.OnExcludeLabel, true) }},
 	{"spec.drain.onUnschedulable", func(s *BGPSpeakerSpec) bool { return isNot(s.Drain.OnUnschedulable, false) }},
 	{"spec.drain.onTaints", func(s *BGPSpeakerSpec) bool { return len(s.Drain.OnTaints) > 0 }},
 	{"spec.drain.gracefulShutdownSeconds", func(s *BGPSpeakerSpec) bool { return isNot(s.Drain.GracefulShutdownSeconds, 30) }},
-	{"spec.bmp", func(s *BGPSpeakerSpec) bool { return len(s.BMP) > 0 }},
 	{"spec.cni.enabled", func(s *BGPSpeakerSpec) bool { return isNot(s.CNI.Enabled, false) }},
 	{"spec.cni.installPlugins", func(s *BGPSpeakerSpec) bool { return isNot(s.CNI.InstallPlugins, false) }},
 	{"spec.cni.mtu", func(s *BGPSpeakerSpec) bool { return s.CNI.MTU != nil }},

@@ -24,6 +24,8 @@ var withEffect = map[string][]string{
 		"spec.topology.reflectors",
 		"spec.gracefulRestart.enabled", "spec.gracefulRestart.restartTimeSeconds",
 		"spec.gracefulRestart.deferralSeconds", "spec.gracefulRestart.staleSweepSeconds",
+		"spec.gracefulRestart.notification", "spec.gracefulRestart.longLivedStaleSeconds",
+		"spec.bmp.address", "spec.bmp.port", "spec.bmp.policy PrePolicy", "spec.bmp.policy PostPolicy", "spec.bmp.policy Both", "spec.bmp.policy LocalRIB", "spec.bmp.policy All",
 		"spec.kernel.table", "spec.kernel.metric", "spec.kernel.maxPaths", "spec.kernel.resolveViaDefault",
 		"spec.kernel.protectedPrefixes",
 		"spec.readiness.dataplaneDelayMilliseconds", "spec.readiness.probes.name", "spec.readiness.probes.http.address",
@@ -99,11 +101,11 @@ func TestNotImplementedNamesNothingOfDefaults(t *testing.T) {
 
 func TestNotImplementedNamesSeveralFieldsInOrder(t *testing.T) {
 	speaker := &v1alpha1.BGPSpeaker{Spec: v1alpha1.BGPSpeakerSpec{
-		BMP:      []v1alpha1.BMPStation{{Address: "192.0.2.9"}},
+		CNI:      v1alpha1.CNI{Enabled: ptr(true)},
 		Topology: v1alpha1.Topology{BFD: &v1alpha1.BFD{}},
 	}}
 	got := strings.Join(speaker.NotImplemented(), ", ")
-	if want := "spec.topology.bfd, spec.bmp"; got != want {
+	if want := "spec.topology.bfd, spec.cni.enabled"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

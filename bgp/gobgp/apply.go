@@ -26,6 +26,7 @@ type held struct {
 	peers      map[netip.Addr]heldPeer
 	waiting    map[netip.Addr]bgp.Peer // peers as wanted, whose changes wait for the end of a session
 	paths      map[netip.Prefix]int    // class of each prefix of ours
+	stations   []bgp.Station
 }
 
 // heldPeer is a peer as it was last applied.
@@ -71,12 +72,14 @@ func (s *Speaker) Apply(ctx context.Context, want bgp.Desired) error {
 	errs = append(errs, s.applyPaths(ctx, byPrefix)...)
 	errs = append(errs, s.applyPeers(ctx, w)...)
 	errs = append(errs, s.setPolicy(ctx, s.keepUsed(next)))
+	errs = append(errs, s.applyStations(ctx, want.Stations)...)
 	err := errors.Join(errs...)
 	s.publish(want, w, now, err)
 	if err = errors.Join(err, ctx.Err()); err == nil {
 		s.last = &lastApplied{
 			config:         *want.Config,
 			peers:          slices.Clone(want.Peers),
+			stations:       want.Stations,
 			advertisements: want.Advertisements,
 			numbers:        numbersOf(want, byPrefix),
 		}
@@ -328,8 +331,7 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 		s.held.waiting[p.Address] = p
 		return nil
 	}
-	if known && !proto.Equal(old.conf.RouteReflector, conf.RouteReflector) {
-		// GoBGP's UpdatePeer takes over a cluster ID without any effect.
+	if known && !sameFromTheStart(old.conf, conf) {
 		if err := s.deletePeer(ctx, old); err != nil {
 			return err
 		}

@@ -39,6 +39,7 @@ func (s *Speaker) applyConfig(ctx context.Context, want *bgp.Config) error {
 	config := *want
 	s.held.config = &config
 	s.held.gr.enabled, s.held.gr.restartTime = want.GracefulRestart.Enabled, want.GracefulRestart.RestartTime
+	s.held.gr.notification, s.held.gr.longLived = want.GracefulRestart.Notification, want.GracefulRestart.LongLived
 	return nil
 }
 
@@ -95,7 +96,7 @@ func (s *Speaker) stop(ctx context.Context) error {
 	if err := s.stopServer(ctx); err != nil {
 		return err
 	}
-	s.held, s.last = held{}, nil
+	s.held, s.last = held{stations: s.held.stations}, nil // GoBGP's StopBgp leaves those alone
 	return nil
 }
 

@@ -3,7 +3,9 @@ package gobgp
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
 	packet "github.com/osrg/gobgp/v3/pkg/packet/bgp"
 
@@ -114,9 +116,15 @@ func TestPeerThatIsFartherAwayThanAllowedIsNotHeard(t *testing.T) {
 	r.apply(want)
 	near, far := r.fake(1), r.fake(2)
 	near.ttl, far.ttl = 254, 253
-	r.connect(near)
+	p := r.connect(near)
+	// What arrives before GoBGP has set the limit on an accepted connection is heard: an OPEN, at
+	// the most. The KEEPALIVE that would bring the session up is not.
 	if p, err := far.dial(); err == nil {
-		p.conn.Close()
+		defer p.conn.Close()
+	}
+	p.announce(t, "10.1.0.0/24", p.asn)
+	r.learns("10.1.0.0/24 127.0.1.1@peer-1")
+	if s := r.session("peer-2"); s.State == bgp.Established {
 		t.Error("the session with the one that is too far away came up")
 	}
 }
@@ -153,4 +161,47 @@ func openASN(p *fakePeer) uint32 {
 		}
 	}
 	return uint32(p.open.MyAS)
+}
+
+// The capabilities of an OPEN are what a peer knows of our restarts.
+func TestRestartIsOfferedAsConfigured(t *testing.T) {
+	r := newRig(t, Options{})
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}}
+	want.Config.Notification, want.Config.LongLived = true, time.Hour
+	r.apply(want)
+	p := r.connect(r.fake(1))
+	if got := offeredRestart(p); got != "restart 120 notification true, long-lived 3600 3600" {
+		t.Errorf("offered %s", got)
+	}
+	want.Config = r.config()
+	r.apply(want)
+	r.eventually("the reset", func() (string, bool) { return p.ended(), p.ended() != "" })
+	p = r.connect(r.fake(1))
+	if got := offeredRestart(p); got != "restart 120 notification false" {
+		t.Errorf("offered %s", got)
+	}
+}
+
+// offeredRestart renders the capabilities of graceful restart (RFC 4724, RFC 8538, RFC 9494).
+func offeredRestart(p *fakePeer) string {
+	var parts []string
+	for _, o := range p.open.OptParams {
+		parameter, _ := o.(*packet.OptionParameterCapability)
+		if parameter == nil {
+			continue
+		}
+		for _, c := range parameter.Capability {
+			switch c := c.(type) {
+			case *packet.CapGracefulRestart:
+				parts = append(parts, fmt.Sprintf("restart %d notification %t", c.Time, c.Flags&0x04 != 0))
+			case *packet.CapLongLivedGracefulRestart:
+				text := "long-lived"
+				for _, tuple := range c.Tuples {
+					text += fmt.Sprintf(" %d", tuple.RestartTime)
+				}
+				parts = append(parts, text)
+			}
+		}
+	}
+	return strings.Join(parts, ", ")
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/fairway-bgp/fairway/bgp"
 )
@@ -20,6 +21,9 @@ type gracefulRestart struct {
 	enabled     bool
 	restartTime time.Duration
 	deferral    time.Duration
+
+	notification bool
+	longLived    time.Duration
 }
 
 // apiPeer renders a peer. guarded says that it must not speak before its password has been
@@ -67,16 +71,40 @@ func apiPeer(p bgp.Peer, gr gracefulRestart, guarded bool) *api.Peer {
 			Enabled:      true,
 			RestartTime:  uint32(seconds(gr.restartTime)),
 			DeferralTime: max(1, uint32(seconds(gr.deferral))), // 0 would mean 360
+
+			NotificationEnabled: gr.notification,
+			LonglivedEnabled:    gr.longLived > 0,
 		}
 	}
 	for _, f := range p.Families {
 		// GoBGP crashes at a family that is not spelled out.
-		peer.AfiSafis = append(peer.AfiSafis, &api.AfiSafi{
+		family := &api.AfiSafi{
 			Config:            &api.AfiSafiConfig{Family: apiFamily(f), Enabled: true},
 			MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: restart}},
-		})
+		}
+		if restart && gr.longLived > 0 {
+			family.LongLivedGracefulRestart = &api.LongLivedGracefulRestart{
+				Config: &api.LongLivedGracefulRestartConfig{Enabled: true, RestartTime: uint32(seconds(gr.longLived))},
+			}
+		}
+		peer.AfiSafis = append(peer.AfiSafis, family)
 	}
 	return peer
+}
+
+// sameFromTheStart reports whether two peers are alike in what GoBGP's UpdatePeer takes over
+// without any effect: a cluster ID, and how long stale routes may live.
+func sameFromTheStart(a, b *api.Peer) bool {
+	return proto.Equal(a.RouteReflector, b.RouteReflector) && longLived(a) == longLived(b)
+}
+
+func longLived(p *api.Peer) uint32 {
+	for _, af := range p.GetAfiSafis() {
+		if time := af.GetLongLivedGracefulRestart().GetConfig().GetRestartTime(); time > 0 {
+			return time
+		}
+	}
+	return 0
 }
 
 func seconds(d time.Duration) uint64 { return uint64(d / time.Second) }

@@ -55,6 +55,8 @@ func restartChanges(a, b *bgp.Config, was, is bgp.Peer) []string {
 	var out []string
 	out = note(out, offered != offers && a.Enabled != b.Enabled, "gracefulRestart.enabled")
 	out = note(out, offered && offers && a.RestartTime != b.RestartTime, "gracefulRestart.restartTimeSeconds")
+	out = note(out, offered && offers && a.Notification != b.Notification, "gracefulRestart.notification")
+	out = note(out, offered && offers && a.LongLived != b.LongLived, "gracefulRestart.longLivedStaleSeconds")
 	return note(out, offered != offers && was.GracefulRestart != is.GracefulRestart, "gracefulRestart")
 }
 

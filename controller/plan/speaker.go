@@ -153,8 +153,12 @@ func (b *builder) configure() bool {
 			Enabled:     *gr.Enabled,
 			RestartTime: time.Duration(*gr.RestartTimeSeconds) * time.Second,
 			Deferral:    time.Duration(*gr.DeferralSeconds) * time.Second,
+
+			Notification: *gr.Notification,
+			LongLived:    time.Duration(*gr.LongLivedStaleSeconds) * time.Second,
 		},
 	}
+	b.plan.Desired.Stations = stations(spec.BMP)
 	if len(b.pods) == 0 {
 		b.verdictIfValid(ref, b.speaker.Generation, v1alpha1.ReasonClusterCIDRsUnknown,
 			"neither cluster.podCIDRs nor any Node's podCIDRs are known, so nothing is imported by default; set cluster.podCIDRs")
@@ -162,6 +166,22 @@ func (b *builder) configure() bool {
 	b.judgeReflectors(ref)
 	b.judge(ref, b.speaker.Generation, b.speaker.NotImplemented())
 	return true
+}
+
+// stations returns the BMP stations; of several with one address and port the first counts.
+func stations(list []v1alpha1.BMPStation) []bgp.Station {
+	hears := map[v1alpha1.BMPPolicy]bgp.StationPolicy{
+		v1alpha1.BMPPrePolicy: bgp.PrePolicy, v1alpha1.BMPPostPolicy: bgp.PostPolicy, v1alpha1.BMPBoth: bgp.BothPolicies,
+		v1alpha1.BMPLocalRIB: bgp.LocalRIB, v1alpha1.BMPAll: bgp.AllRoutes,
+	}
+	var out []bgp.Station
+	for _, s := range list {
+		station := bgp.Station{Address: netip.MustParseAddr(s.Address).Unmap(), Port: uint16(*s.Port), Hears: hears[s.Policy]}
+		if !slices.ContainsFunc(out, func(o bgp.Station) bool { return o.Address == station.Address && o.Port == station.Port }) {
+			out = append(out, station)
+		}
+	}
+	return out
 }
 
 // identify finds the node's AS number and router ID. Where one is lost by a mistake on the

@@ -16,8 +16,17 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "speaker %s asn %d router-id %s listen %d", p.Speaker, c.ASN, c.RouterID, c.ListenPort)
 		if c.GracefulRestart.Enabled {
 			fmt.Fprintf(&b, " restart-time %s deferral %s sweep %ds", c.RestartTime, c.Deferral, p.StaleSweepSeconds)
+			if c.Notification {
+				b.WriteString(" notification")
+			}
+			if c.LongLived > 0 {
+				fmt.Fprintf(&b, " long-lived %s", c.LongLived)
+			}
 		}
 		b.WriteByte('\n')
+		for _, s := range p.Desired.Stations {
+			fmt.Fprintf(&b, "bmp %s port %d %s\n", s.Address, s.Port, s.Hears)
+		}
 		fmt.Fprintf(&b, "kernel table %d metric %d max-paths %d\n", p.Kernel.Table, p.Kernel.Metric, p.Kernel.MaxPaths)
 	}
 	for _, peer := range p.Desired.Peers {
