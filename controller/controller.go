@@ -86,6 +86,8 @@ type Questions struct {
 type Answers struct {
 	Probes map[string]Answer // by name
 	Ports  map[uint16]bool   // those that say that an endpoint is served here
+	// PodsUnknown: a kube-proxy on this node says of itself that it does not know the pods' networks.
+	PodsUnknown bool
 }
 
 // Answer is that of a probe.

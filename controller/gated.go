@@ -72,12 +72,20 @@ func (l *Loop) noteGate(v verdict) {
 
 // fillGate tells in a report what waits and why.
 func (l *Loop) fillGate(r *report.Report) {
-	ports := l.Prober.Answers().Ports
+	answers := l.Prober.Answers()
+	ports := answers.Ports
 	l.held, r.Waiting = l.gate.held(r.Time, l.plan.Readiness.Delay, ports)
 	if v := l.gate.verdict; v.passage == shut {
 		r.Problems = append(r.Problems, report.Problem{
 			Kind: v1alpha1.KindBGPSpeaker, Name: l.plan.Speaker, Subject: v.probe, Reason: waitProbeBad,
 			Message: fmt.Sprintf("the probe %s fails, so this node announces no address of a Service: %s", v.probe, v.message),
+		})
+	}
+	if answers.PodsUnknown && l.plan.SaysClusterIPs() {
+		r.Problems = append(r.Problems, report.Problem{
+			Kind: "Node", Name: l.Node, Reason: reasonPodsUnknown,
+			Message: "kube-proxy on this node does not know the pods' networks, so what comes to a ClusterIP from outside and goes on to a pod on another node " +
+				"is not answered by way of this node: give kube-proxy clusterCIDR (--cluster-cidr) or another detectLocalMode",
 		})
 	}
 	r.Problems = append(r.Problems, l.unserved(r.Time, ports)...)

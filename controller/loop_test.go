@@ -248,7 +248,7 @@ func (p prober) Ask(q Questions) {
 func (p prober) Answers() Answers {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := Answers{Probes: map[string]Answer{}, Ports: map[uint16]bool{}}
+	a := Answers{Probes: map[string]Answer{}, Ports: map[uint16]bool{}, PodsUnknown: p.answers.PodsUnknown}
 	for _, probe := range p.asked.Probes {
 		if answer, known := p.answers.Probes[probe.Name]; known {
 			a.Probes[probe.Name] = answer

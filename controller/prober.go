@@ -33,6 +33,8 @@ const (
 	portPeriod  = 200 * time.Millisecond
 	portShare   = 10
 	portsAtOnce = 16
+	// maxAnswer is how much of an answer is read, in bytes.
+	maxAnswer = 64 << 10
 )
 
 // HostProber is a Prober that asks in the network namespace and the file system of this process.
@@ -46,6 +48,8 @@ type HostProber struct {
 	asked  Questions
 	probes map[string]*probing // by name
 	ports  map[uint16]bool     // that said yes when they were last asked
+
+	podsUnknown bool // as kube-proxy says, where it answers
 }
 
 // probing is what is known of one probe.
@@ -108,7 +112,7 @@ func (p *HostProber) Changed() <-chan struct{} { return p.changed }
 func (p *HostProber) Answers() Answers {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := Answers{Probes: map[string]Answer{}, Ports: map[uint16]bool{}}
+	a := Answers{Probes: map[string]Answer{}, Ports: map[uint16]bool{}, PodsUnknown: p.podsUnknown}
 	for name, known := range p.probes {
 		if known.answer != nil {
 			a.Probes[name] = *known.answer
@@ -129,6 +133,10 @@ func (p *HostProber) Run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		again(ctx, p.portsAsked, func() time.Duration { return p.askPorts(ctx) })
+		return nil
+	})
+	group.Go(func() error {
+		again(ctx, nil, func() time.Duration { return p.askKubeProxy(ctx) })
 		return nil
 	})
 	return group.Wait()
@@ -197,7 +205,7 @@ func (p *HostProber) probe(ctx context.Context, probe v1alpha1.ReadinessProbe) (
 		return lookFor(probe.File.Path)
 	}
 	url := urlOf(probe.HTTP.Address, uint16(probe.HTTP.Port), probe.HTTP.Path)
-	status, err := p.get(ctx, url)
+	status, _, err := p.get(ctx, url)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Answer{Words: fmt.Sprintf("nothing listens where %s asks", url)}, nil
@@ -252,7 +260,7 @@ func portHosts(node []netip.Addr) []string {
 // serves reports whether a service proxy says that it has programmed an endpoint on this node.
 func (p *HostProber) serves(ctx context.Context, port uint16, hosts []string) bool {
 	for _, host := range hosts {
-		if status, err := p.get(ctx, urlOf(host, port, "/healthz")); err == nil && status == http.StatusOK {
+		if status, _, err := p.get(ctx, urlOf(host, port, "/healthz")); err == nil && status == http.StatusOK {
 			return true
 		}
 	}
@@ -282,17 +290,20 @@ func urlOf(host string, port uint16, path string) string {
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(int(port))) + path
 }
 
-func (p *HostProber) get(ctx context.Context, url string) (status int, err error) {
+func (p *HostProber) get(ctx context.Context, url string) (status int, body []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return 0, fmt.Errorf("asking %s: %w", url, err)
+		return 0, nil, fmt.Errorf("asking %s: %w", url, err)
 	}
 	request.Header.Set("User-Agent", "fairway")
 	response, err := p.client.Do(request)
 	if err != nil {
-		return 0, err // it names the URL
+		return 0, nil, err // it names the URL
 	}
-	_, _ = io.CopyN(io.Discard, response.Body, 4096)
-	_ = response.Body.Close()
-	return response.StatusCode, nil
+	defer response.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		body = nil // the status is an answer
+	}
+	return response.StatusCode, body, nil
 }

@@ -69,6 +69,13 @@ func compact(ports []uint16) []uint16 {
 	return slices.Compact(ports)
 }
 
+// SaysClusterIPs reports whether a BGPAdvertisement asks for ClusterIPs to be announced here.
+func (p *Plan) SaysClusterIPs() bool {
+	return p.announcer != nil && slices.ContainsFunc(p.announcer.sayings, func(s saying) bool {
+		return s.spec != nil && s.spec.Services != nil && len(s.to) > 0 && slices.Contains(s.spec.Services.AddressTypes, v1alpha1.AddressClusterIP)
+	})
+}
+
 // OfPods reports whether a prefix lies inside the cluster's networks of pods.
 func (p *Plan) OfPods(prefix netip.Prefix) bool {
 	return p.announcer != nil && slices.ContainsFunc(p.announcer.b.pods, func(r bgp.PrefixRule) bool {
