@@ -55,6 +55,8 @@ func (s *Source) followDemands(ctx context.Context, running *sync.WaitGroup) {
 			d.stop = nil
 			d.seen, d.trouble = false, trouble{}
 			d.forget()
+			s.dirty = true // a snapshot on the way may still have had them
+			s.settle()
 		}
 	}
 }
