@@ -2,8 +2,8 @@
 // plan, the plan becomes the state of a [Speaker], and what the speaker learns becomes
 // routes in the kernel.
 //
-// It keeps two promises. One goroutine changes the speaker ([Loop]) and one changes the
-// kernel ([Forwarder]). And nothing of an earlier process is deleted from the kernel until
+// It keeps two promises. One goroutine changes the speaker ([Loop]), one the kernel's routes
+// ([Forwarder]) and one its filter ([Refuser]). And nothing of an earlier process is deleted from the kernel until
 // the picture is complete, which only this package decides.
 package controller
 
@@ -94,6 +94,12 @@ type Answers struct {
 type Answer struct {
 	Good  bool
 	Words string // what was answered
+}
+
+// Filter refuses packets.
+type Filter interface {
+	// Set has it refuse exactly what is forwarded to the prefixes. It may be called again with the same.
+	Set(ctx context.Context, prefixes []netip.Prefix) error
 }
 
 // Reporter shows reports to somebody. Report never blocks.

@@ -39,6 +39,7 @@ type Options struct {
 	Host      Host
 	Speaker   Speaker
 	Forwarder *Forwarder
+	Refuser   *Refuser
 	Reporters []Reporter
 	Log       *slog.Logger
 	Now       func() time.Time
@@ -165,6 +166,7 @@ func (l *Loop) replan(ctx context.Context) error {
 	for _, r := range l.plan.Resets {
 		l.Log.Info("a change of the configuration resets a session", "peer", r.Peer, "changed", r.Because)
 	}
+	l.Refuser.Set(l.plan.Unowned)
 	l.pass()
 	l.apply(ctx)
 	if first && errors.Is(l.applied, bgp.ErrNotStarted) && ctx.Err() == nil {
@@ -303,7 +305,7 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 	}
 	r.Speaker = l.speakerReport()
 	r.Sessions = l.sessionReports(sessions)
-	r.Problems = l.prefixProblems()
+	r.Problems = append(l.prefixProblems(), l.Refuser.problems(l.Node)...)
 	l.fillGate(r)
 	r.Advertisements = l.advertised(sessions)
 	for _, refusal := range l.plan.Refusals {

@@ -349,7 +349,7 @@ func (w *world) start(t *testing.T) {
 	forwarder := NewForwarder(w, routes.NewTable(fib{w}, time.Now), w, log)
 	loop := NewLoop(Options{
 		Node: "node-1", Source: w, Host: host{w, make(chan struct{}, 1)}, Speaker: w,
-		Forwarder: forwarder, Reporters: []Reporter{w}, Log: log, Now: time.Now,
+		Forwarder: forwarder, Refuser: NewRefuser(&filter{}, log), Reporters: []Reporter{w}, Log: log, Now: time.Now,
 		Prober: prober{w}, Announced: w,
 	})
 	ctx, cancel := context.WithCancel(t.Context())

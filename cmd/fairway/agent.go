@@ -18,6 +18,7 @@ import (
 	"github.com/fairway-bgp/fairway/controller"
 	"github.com/fairway-bgp/fairway/controller/admin"
 	"github.com/fairway-bgp/fairway/routes/netlink"
+	"github.com/fairway-bgp/fairway/routes/nft"
 )
 
 // agentFlags are the flags of `fairway agent`.
@@ -139,6 +140,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 	}
 	log.Info("starting", "version", version, "node", f.nodeName, "source", f.source, "inherited_routes", len(inherited))
 	web := admin.New(time.Now)
+	refuser := controller.NewRefuser(nft.Filter{}, log.With("component", "filter"))
 	forwarder := controller.NewForwarder(speaker, kernel.table, kernel, log.With("component", "routes"))
 	prober := controller.NewHostProber()
 	sessions, announced := openMemory(f.stateDir, log)
@@ -149,6 +151,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Host:      kernel,
 		Speaker:   speaker,
 		Forwarder: forwarder,
+		Refuser:   refuser,
 		Reporters: append(src.reporters, web, memory),
 		Log:       log.With("component", "loop"),
 		Now:       time.Now,
@@ -157,7 +160,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Announced: announced,
 	})
 	group, ctx := errgroup.WithContext(ctx)
-	tasks := []task{memory.Run, kernel.Run, kernel.lookAgain, speaker.Run, loop.Run, forwarder.Run, prober.Run}
+	tasks := []task{memory.Run, kernel.Run, kernel.lookAgain, speaker.Run, loop.Run, forwarder.Run, prober.Run, refuser.Run}
 	if listener != nil {
 		tasks = append(tasks, func(ctx context.Context) error { return web.Serve(ctx, listener) })
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/routes"
 	"github.com/fairway-bgp/fairway/routes/netlink"
+	"github.com/fairway-bgp/fairway/routes/nft"
 )
 
 // cleanupFlags are the flags of `fairway cleanup`.
@@ -28,8 +30,8 @@ func cleanupCommand() *cobra.Command {
 		Use:   "cleanup",
 		Short: "Remove from the kernel all that the agent put there",
 		Long: `Remove from this host's kernel all that is Fairway's, and nothing else: the routes of our
-protocol number, in all tables. Stop the agent first, or it puts them back. Sysctls that the
-agent was told to set stay as they are.`,
+protocol number, in all tables, and the nftables table inet fairway. Stop the agent first,
+or it puts them back. Sysctls that the agent was told to set stay as they are.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
@@ -55,14 +57,44 @@ func (f *cleanupFlags) run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("opening rtnetlink: %w", err)
 	}
 	if f.dryRun {
-		return errors.Join(list(ctx, fib, out), fib.Close())
+		return errors.Join(list(ctx, fib, out), listFilter(out), fib.Close())
 	}
 	removed, err := removeAll(ctx, fib)
 	fmt.Fprintf(out, "removed %s of protocol %d\n", counted(removed), f.routeProtocol)
 	if err == nil {
 		err = stayedAway(ctx, fib)
 	}
-	return errors.Join(err, fib.Close())
+	return errors.Join(err, removeFilter(out), fib.Close())
+}
+
+// listFilter tells whether there is a table of ours, as far as it may look.
+func listFilter(out io.Writer) error {
+	there, err := nft.Filter{}.Present()
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		fmt.Fprintf(out, "would remove the nftables table inet %s if it is there, which cannot be seen without CAP_NET_ADMIN\n", nft.TableName)
+		return nil
+	case there:
+		fmt.Fprintf(out, "would remove the nftables table inet %s\n", nft.TableName)
+	}
+	return withFilter(err)
+}
+
+// removeFilter comes last: as long as addresses are announced, it keeps packets from going round.
+func removeFilter(out io.Writer) error {
+	removed, err := nft.Filter{}.Remove()
+	if removed && err == nil {
+		fmt.Fprintf(out, "removed the nftables table inet %s\n", nft.TableName)
+	}
+	return withFilter(err)
+}
+
+// withFilter makes no error of a kernel that cannot have a table.
+func withFilter(err error) error {
+	if errors.Is(err, nft.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 func list(ctx context.Context, fib *netlink.FIB, out io.Writer) error {

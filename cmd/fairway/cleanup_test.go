@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/routes"
 	"github.com/fairway-bgp/fairway/routes/netlink"
+	"github.com/fairway-bgp/fairway/routes/nft"
 )
 
 // cleanup runs `fairway cleanup` and returns what it prints.
@@ -68,6 +70,37 @@ route append 10.1.0.0/24 via 10.0.2.2 metric 2048 proto 219`)
 	}
 	if out, err = cleanup(t); err != nil || out != "removed 0 routes of protocol 219\n" {
 		t.Errorf("a second time: %s%v", out, err)
+	}
+}
+
+func TestCleanupRemovesOurTableOfNftablesAndNoOther(t *testing.T) {
+	inNamespace(t)
+	nftables := func(words ...string) string {
+		t.Helper()
+		path, err := exec.LookPath("nft")
+		if err != nil {
+			unavailable(t, "needs nft of nftables")
+		}
+		out, err := exec.CommandContext(t.Context(), path, words...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("nft %v: %v\n%s", words, err, out)
+		}
+		return string(out)
+	}
+	nftables("table inet other { chain forward { type filter hook forward priority 0; }; }; table ip fairway { chain theirs { }; }")
+	others := nftables("list", "ruleset")
+	if err := (nft.Filter{}).Set(t.Context(), []netip.Prefix{netip.MustParsePrefix("10.96.0.0/24")}); err != nil {
+		t.Fatal(err)
+	}
+	const name = "the nftables table inet fairway\n"
+	if out, err := cleanup(t, "--dry-run"); err != nil || !strings.HasSuffix(out, "would remove "+name) {
+		t.Errorf("dry run: %v\n%s", err, out)
+	}
+	if out, err := cleanup(t); err != nil || !strings.HasSuffix(out, "removed "+name) {
+		t.Errorf("got %v\n%s", err, out)
+	}
+	if left := nftables("list", "ruleset"); left != others {
+		t.Errorf("left:\n%s\nwant\n%s", left, others)
 	}
 }
 

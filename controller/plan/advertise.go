@@ -71,6 +71,10 @@ type announcer struct {
 	quiet      *cow.Draft[netip.Addr, quiet]
 	tally      map[group]int // how many are advertised
 	silent     map[quiet]int // how many are not
+
+	aggregates *cow.Draft[netip.Prefix, bool] // those of members that are advertised
+	regrouped  bool                           // they have changed since unowned looked
+	owned      *prefixSet                     // nil until it is needed
 }
 
 type audienceKey struct {
@@ -93,6 +97,7 @@ func (b *builder) planAdvertisements() {
 		quiet:      cow.Make[netip.Addr, quiet](0),
 		tally:      map[group]int{},
 		silent:     map[quiet]int{},
+		aggregates: cow.Make[netip.Prefix, bool](0),
 	}
 	a.listen()
 	a.refuseNoPodCIDR()
@@ -107,6 +112,7 @@ func (b *builder) planAdvertisements() {
 	a.decide(slices.Values(a.podCIDRs))
 	a.decide(hostRoutes(a.claims.Map().Keys()))
 	a.decide(a.members.Map().Keys())
+	a.refuseUnowned()
 	b.plan.announcer = a
 }
 
@@ -158,6 +164,7 @@ func (a *announcer) decide(prefixes iter.Seq[netip.Prefix]) {
 	for prefix := range prefixes {
 		was, _ := a.advertised.Get(prefix)
 		is := a.audienceOf(prefix)
+		a.noteAggregate(prefix, is != nil)
 		if is == was {
 			continue
 		}

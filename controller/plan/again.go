@@ -92,6 +92,7 @@ func (a *announcer) fork(next *Plan, snap *snapshot.Snapshot) *announcer {
 	fork.b = &b
 	fork.claims, fork.slices, fork.members = a.claims.fork(), a.slices.fork(), a.members.fork()
 	fork.advertised = a.advertised.Map().Edit()
+	fork.aggregates = a.aggregates.Map().Edit()
 	fork.quiet = a.quiet.Map().Edit()
 	fork.silent = maps.Clone(a.silent)
 	fork.tally = maps.Clone(a.tally)
@@ -139,6 +140,7 @@ func (a *announcer) resay(changed, moved map[string]bool, before *snapshot.Snaps
 		}
 	}
 	a.decide(maps.Keys(aggregates))
+	a.refuseUnowned()
 }
 
 // refuseAnew takes back the refusals of changed Services and affected addresses, and makes

@@ -96,6 +96,8 @@ type Plan struct {
 	// StaleSweepSeconds is how long kernel routes of an earlier process may wait for a refresh.
 	StaleSweepSeconds int32
 	Readiness         Readiness
+	// Unowned are the parts of announced aggregates in which nothing is to be forwarded. Sorted.
+	Unowned []netip.Prefix
 	// Sysctls are those wrong settings that concern this node.
 	Sysctls []Sysctl
 

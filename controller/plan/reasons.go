@@ -33,6 +33,8 @@ const (
 	ReasonAddressInPodCIDR = "AddressInPodCIDR"
 	// ReasonAddressShared: several Services have the address, and not all are served here.
 	ReasonAddressShared = "AddressShared"
+	// ReasonUnownedNotRefused: packets to unowned addresses of an aggregate cannot be refused.
+	ReasonUnownedNotRefused = "UnownedNotRefused"
 	// ReasonNoNextHop: there is no next hop of the family that the peer could use.
 	ReasonNoNextHop = "NoNextHop"
 )

@@ -10,8 +10,9 @@ import (
 
 // unseen are reasons that no plan as text can show.
 var unseen = map[string]string{
-	"NotAdvertised": "comes from the speaker",
-	"Accepted":      "is not printed",
+	"NotAdvertised":     "comes from the speaker",
+	"UnownedNotRefused": "comes from the kernel",
+	"Accepted":          "is not printed",
 }
 
 // TestEveryReasonOccursInACase reads the package's own source: a reason that no case shows

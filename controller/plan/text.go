@@ -42,6 +42,9 @@ func (p *Plan) String() string {
 			b.WriteByte('\n')
 		}
 	}
+	for _, prefix := range p.Unowned {
+		fmt.Fprintf(&b, "forward nothing to %s\n", prefix)
+	}
 	for _, s := range p.Silences() {
 		if amiss(s.Reason) {
 			continue // it is among the refusals

@@ -76,16 +76,7 @@ func (w *weighed) serve(pod *lab.Host, addr string) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(conn, addr)
-			_ = conn.Close()
-		}
-	}()
+	go answer(listener, addr)
 }
 
 func (w *weighed) balance(n *node, pods int) {
