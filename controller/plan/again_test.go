@@ -118,6 +118,23 @@ func randomSlice(r *rand.Rand, service string) *snapshot.EndpointSlice {
 	return s
 }
 
+// TestAPlanMadeAgainKnowsWhereTheAPIServerIs: what is learned must not lead away from it.
+func TestAPlanMadeAgainKnowsWhereTheAPIServerIs(t *testing.T) {
+	snap, local := large()
+	p := plan.Build(snap, local, nil)
+	prefix := bgp.RIBChange{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Paths: []bgp.Path{{Peer: "tor-0/192.0.2.1", NextHop: netip.MustParseAddr("192.0.2.1")}}}
+	if d := p.Importer.Decide(prefix, nil); d.Route == nil {
+		t.Fatalf("before it is there: %v", d.Refusals)
+	}
+	next, moved := *snap, snap.Slices.Edit()
+	moved.Set("default/kubernetes", &snapshot.EndpointSlice{Service: snapshot.APIServer, Family: bgp.IPv4Unicast, Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.6")}})
+	next.Slices = moved.Map()
+	p = plan.Build(&next, local, p)
+	if d := p.Importer.Decide(prefix, nil); d.Route != nil || len(d.Refusals) != 1 || d.Refusals[0].Reason != plan.ReasonCoversHost {
+		t.Errorf("once it is there: %v, %v", d.Route, d.Refusals)
+	}
+}
+
 // TestAPlanMadeTwiceFromTheSameLastOneIsTheSame: what a plan shares with the last one must not
 // change the last one.
 func TestAPlanMadeTwiceFromTheSameLastOneIsTheSame(t *testing.T) {

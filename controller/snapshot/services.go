@@ -41,7 +41,12 @@ type EndpointSlice struct {
 	Service string // namespace/name
 	Family  bgp.Family
 	Nodes   []Endpoints // sorted by node, each once
+	// Addresses are those of the ready endpoints, for the Service of the API server alone.
+	Addresses []netip.Addr
 }
+
+// APIServer is the Service of the API server itself, by namespace/name.
+const APIServer = "default/kubernetes"
 
 // Endpoints are those of one slice on one node; Node is "" for those on none.
 type Endpoints struct {
@@ -160,8 +165,20 @@ func (s *EndpointSlice) count(e *discoveryv1.Endpoint) {
 	}
 	if ready {
 		s.Nodes[i].Ready++
+		s.keepAddresses(e)
 	} else {
 		s.Nodes[i].Draining++
+	}
+}
+
+func (s *EndpointSlice) keepAddresses(e *discoveryv1.Endpoint) {
+	if s.Service != APIServer {
+		return
+	}
+	for _, text := range e.Addresses {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			s.Addresses = append(s.Addresses, addr.Unmap())
+		}
 	}
 }
 
