@@ -65,11 +65,12 @@ func judge(inPlace bool, probes []v1alpha1.ReadinessProbe, answers map[string]An
 }
 
 // gate holds addresses of Services back until this node can forward what comes for them. It
-// decides, and does nothing; what it costs grows with what has changed and with what waits.
+// decides, and does nothing. What it costs grows with what has changed and with what waits.
 type gate struct {
 	want    bgp.Advertisements // of the last plan
-	through *cow.Draft[netip.Prefix, *bgp.Audience]
 	waiting map[netip.Prefix]wait
+	through bgp.Advertisements // want without what waits; of the last admit
+	touched []netip.Prefix     // those that through may be wrong about
 	// before are the prefixes that an earlier process announced: they are let through as long
 	// as it is not known how things are.
 	before    map[netip.Prefix]bool
@@ -79,40 +80,37 @@ type gate struct {
 
 // wait is a prefix that waits.
 type wait struct {
-	audience *bgp.Audience
-	since    time.Time // when it became one to announce here; the zero Time: it has been announced
-	serving  plan.Serving
+	since   time.Time // when it became one to announce here; the zero Time: it has been announced
+	serving plan.Serving
 }
 
-func newGate() *gate {
-	return &gate{through: cow.Make[netip.Prefix, *bgp.Audience](0), waiting: map[netip.Prefix]wait{}}
-}
+func newGate() *gate { return &gate{waiting: map[netip.Prefix]wait{}} }
 
-// follow takes what a plan has changed. Withdrawals never wait, and pod CIDRs do not.
+// follow takes what a plan has changed. Withdrawals never wait, pod CIDRs do not, and nor does
+// what is announced already and is now told otherwise.
 func (g *gate) follow(p *plan.Plan, now time.Time) {
 	want := p.Desired.Advertisements
 	for prefix := range cow.Diff(g.want, want) {
-		audience, wanted := want.Get(prefix)
-		_, through := g.through.Get(prefix)
-		switch {
-		case !wanted:
-			g.through.Delete(prefix)
+		g.touched = append(g.touched, prefix)
+		_, wanted := want.Get(prefix)
+		_, was := g.want.Get(prefix)
+		w, waits := g.waiting[prefix]
+		if !wanted {
 			delete(g.waiting, prefix)
 			continue
-		case through:
-			g.through.Set(prefix, audience)
+		}
+		if was && !waits {
 			continue
 		}
 		serving, services := p.Serving(prefix)
 		if !services {
-			g.pass(prefix, audience)
+			delete(g.waiting, prefix)
 			continue
 		}
-		w, waits := g.waiting[prefix]
 		if !waits {
 			w.since = now
 		}
-		w.audience, w.serving = audience, serving
+		w.serving = serving
 		g.waiting[prefix] = w
 	}
 	g.want = want
@@ -133,38 +131,57 @@ func (g *gate) refresh(p *plan.Plan) {
 	}
 }
 
-func (g *gate) pass(prefix netip.Prefix, audience *bgp.Audience) {
-	g.through.Set(prefix, audience)
-	delete(g.waiting, prefix)
-}
-
-// admit lets through what need not wait any longer, or takes everything back.
-func (g *gate) admit(p *plan.Plan, now time.Time, v verdict, ports map[uint16]bool) {
+// admit lets through what need not wait any longer, or takes everything back, and returns what
+// is to be announced: the very same as the last time where nothing has changed.
+func (g *gate) admit(p *plan.Plan, now time.Time, v verdict, ports map[uint16]bool) bgp.Advertisements {
 	if v.passage == shut && g.verdict.passage != shut {
 		g.takeBack(p)
 	}
 	g.verdict = v
-	if v.passage != unknown {
-		defer func() { g.before = nil }()
-	}
-	if v.passage == shut {
-		return
-	}
-	for prefix, w := range g.waiting {
-		if g.before[prefix] || g.waitsFor(w, now, p.Readiness.Delay, ports) == "" {
-			g.pass(prefix, w.audience)
+	if v.passage != shut {
+		for prefix, w := range g.waiting {
+			if g.before[prefix] || g.waitsFor(w, now, p.Readiness.Delay, ports) == "" {
+				delete(g.waiting, prefix)
+				g.touched = append(g.touched, prefix)
+			}
 		}
 	}
+	if v.passage != unknown {
+		g.before = nil
+	}
+	g.through, g.touched = g.withoutWaiting(), nil
+	return g.through
 }
 
 // takeBack has all addresses of Services wait. Those that were announced have had their delay.
 func (g *gate) takeBack(p *plan.Plan) {
-	for prefix, audience := range g.through.Map().All() {
+	for prefix := range g.want.Keys() {
+		if _, waits := g.waiting[prefix]; waits {
+			continue
+		}
 		if serving, services := p.Serving(prefix); services {
-			g.through.Delete(prefix)
-			g.waiting[prefix] = wait{audience: audience, serving: serving}
+			g.waiting[prefix] = wait{serving: serving}
+			g.touched = append(g.touched, prefix)
 		}
 	}
+}
+
+// withoutWaiting returns what is wanted and does not wait. Mostly that is all of it, and shared
+// with the plan.
+func (g *gate) withoutWaiting() bgp.Advertisements {
+	if len(g.waiting) == 0 {
+		return g.want
+	}
+	through := g.through.Edit()
+	for _, prefix := range g.touched {
+		audience, wanted := g.want.Get(prefix)
+		if _, waits := g.waiting[prefix]; wanted && !waits {
+			through.Set(prefix, audience)
+		} else {
+			through.Delete(prefix)
+		}
+	}
+	return through.Map()
 }
 
 // waitsFor returns the reason; "" where a prefix need not wait.
@@ -219,8 +236,9 @@ func (g *gate) questions(r plan.Readiness) Questions {
 // held counts the prefixes that wait, by who is to hear them and by reason.
 func (g *gate) held(now time.Time, delay time.Duration, ports map[uint16]bool) (byAudience map[*bgp.Audience]int, byReason map[string]int) {
 	byAudience, byReason = map[*bgp.Audience]int{}, map[string]int{}
-	for _, w := range g.waiting {
-		byAudience[w.audience]++
+	for prefix, w := range g.waiting {
+		audience, _ := g.want.Get(prefix)
+		byAudience[audience]++
 		byReason[g.waitsFor(w, now, delay, ports)]++
 	}
 	return byAudience, byReason

@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -105,7 +106,7 @@ func (g *gate) text(now time.Time, delay time.Duration, ports map[uint16]bool) s
 		return string(rune(p.Addr().As4()[3]))
 	}
 	var through, waiting []string
-	for prefix := range g.through.Map().Keys() {
+	for prefix := range g.through.Keys() {
 		through = append(through, name(prefix))
 	}
 	for prefix, w := range g.waiting {
@@ -254,6 +255,56 @@ func sum(counts map[string]int) (n int) {
 	return n
 }
 
+// TestGateAlwaysLetsThroughWhatIsWantedAndDoesNotWait walks at random over Services, what is
+// known of the node, and time.
+func TestGateAlwaysLetsThroughWhatIsWantedAndDoesNotWait(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	const delay = 500 * time.Millisecond
+	snap, local := gateSite(delay, nil, 30, "")
+	g, now := newGate(), time.Unix(1000, 0)
+	g.before = map[netip.Prefix]bool{netip.MustParsePrefix("203.0.113.65/32"): true}
+	var p *plan.Plan
+	for step := range 3000 {
+		if r.IntN(2) == 0 || p == nil {
+			var names []string
+			for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "A", "B", "C", "D"} {
+				switch r.IntN(8) {
+				case 0:
+				case 1:
+					names = append(names, name+"-")
+				default:
+					names = append(names, name)
+				}
+			}
+			next := *snap
+			next.Services, next.Slices = servicesOf(strings.Join(names, " "))
+			p = plan.Build(&next, local, p)
+		}
+		now = now.Add(time.Duration(r.IntN(300)) * time.Millisecond)
+		passage := []passage{unknown, shut, open, open, open, open}[r.IntN(6)]
+		g.follow(p, now)
+		g.admit(p, now, verdict{passage: passage, reason: "why"}, map[uint16]bool{30065 + uint16(r.IntN(4)): true})
+		want := p.Desired.Advertisements.Edit()
+		for prefix, w := range g.waiting {
+			if _, wanted := want.Get(prefix); !wanted {
+				t.Fatalf("step %d: %s waits and is not wanted", step, prefix)
+			}
+			want.Delete(prefix)
+			if reason := g.waitsFor(w, now, delay, nil); reason == "" {
+				t.Fatalf("step %d: %s waits for nothing", step, prefix)
+			}
+		}
+		for prefix := range cow.Diff(want.Map(), g.through) {
+			t.Fatalf("step %d: %s is wrong", step, prefix)
+		}
+		if passage == shut && g.through.Len() != 1 {
+			t.Fatalf("step %d: what is shut lets %d prefixes through", step, g.through.Len())
+		}
+	}
+}
+
 func TestGateKnowsWhenToLookAgain(t *testing.T) {
 	const delay = 500 * time.Millisecond
 	g, now := newGate(), time.Unix(1000, 0)
@@ -321,17 +372,17 @@ func BenchmarkAChangedService(b *testing.B) {
 	without.Services = edit.Map()
 	with := plan.Build(snap, local, nil)
 	plans := []*plan.Plan{plan.Build(&without, local, with), with}
-	g, now, v := newGate(), time.Unix(1000, 0), verdict{passage: open}
-	g.follow(with, now)
-	g.admit(with, now, v, nil)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for i := range b.N {
-		p := plans[i%2]
-		g.follow(p, now)
-		g.admit(p, now, v, nil)
-		if g.through.Map().Len() != p.Desired.Advertisements.Len() {
-			b.Fatal("not all pass")
-		}
+	for name, passage := range map[string]passage{"open": open, "shut": shut} {
+		b.Run(name, func(b *testing.B) {
+			g, now, v := newGate(), time.Unix(1000, 0), verdict{passage: passage}
+			b.ReportAllocs()
+			for i := range b.N {
+				p := plans[i%2]
+				g.follow(p, now)
+				if through := g.admit(p, now, v, nil).Len(); through != 1 && through != p.Desired.Advertisements.Len() {
+					b.Fatalf("%d prefixes pass", through)
+				}
+			}
+		})
 	}
 }

@@ -23,21 +23,21 @@ func (l *Loop) pass() (changed bool) {
 	if l.plan == nil {
 		return false
 	}
-	was, now := l.gate.through.Map(), l.Now()
+	was, now := l.gate.through, l.Now()
 	l.gate.follow(l.plan, now)
 	l.inPlace = l.inPlace || l.Forwarder.InPlace(l.plan.OfPods)
 	answers := l.Prober.Answers()
 	v := judge(l.inPlace, l.plan.Readiness.Probes, answers.Probes)
 	l.noteGate(v)
-	l.gate.admit(l.plan, now, v, answers.Ports)
+	is := l.gate.admit(l.plan, now, v, answers.Ports)
 	l.Prober.Ask(l.gate.questions(l.plan.Readiness))
-	return l.gate.through.Map() != was
+	return is != was
 }
 
 // apply has the speaker hold what the plan says, as far as the gate lets it through.
 func (l *Loop) apply(ctx context.Context) {
 	want := l.plan.Desired
-	want.Advertisements = l.gate.through.Map()
+	want.Advertisements = l.gate.through
 	l.applied = l.Speaker.Apply(ctx, want)
 }
 
@@ -132,7 +132,7 @@ func (l *Loop) recallAnnounced() {
 // rememberAnnounced keeps for the next process what is announced, at once when the gate has
 // opened or shut, and when the agent ends. Until it is known how things are what is kept stands.
 func (l *Loop) rememberAnnounced(now time.Time, ends bool) {
-	passage, through := l.gate.verdict.passage, l.gate.through.Map()
+	passage, through := l.gate.verdict.passage, l.gate.through
 	if l.Announced == nil || passage == unknown || l.stored.through == through && l.stored.passage == passage {
 		return
 	}

@@ -90,6 +90,37 @@ func TestAddressesOfServicesWaitForTheRoutes(t *testing.T) {
 	})
 }
 
+// A route to pods that the kernel does not take is one that packets for a Service need; where
+// somebody else's route is, that leads there.
+func TestAddressesOfServicesWaitForTheRoutesToPods(t *testing.T) {
+	for _, tt := range []struct {
+		refused, foreign, want string
+	}{
+		{"10.244.2.0/24", "", ""},
+		{"", "10.244.2.0/24", "10.96.0.97/32"},
+		{"198.51.100.0/24", "", "10.96.0.97/32"},
+	} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.advertise(32)
+			w.serve("a")
+			w.refused, w.foreign = tt.refused, tt.foreign
+			w.learn("10.244.2.0/24")
+			w.learn("198.51.100.0/24")
+			w.start(t)
+			pass(time.Minute)
+			w.mustAnnounce(t, tt.want)
+			if n := len(w.last.Routes.Failed); n != 1 {
+				t.Errorf("%d routes have failed", n)
+			}
+			w.mu.Lock()
+			w.refused = ""
+			w.mu.Unlock()
+			pass(time.Minute)
+			w.mustAnnounce(t, "10.96.0.97/32")
+		})
+	}
+}
+
 func TestEachAddressWaitsItsOwnDelay(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.advertise(32)

@@ -55,6 +55,7 @@ type world struct {
 
 	kernel  map[routes.Key]routes.Route
 	foreign string                        // the prefix of a route that is not ours, at the key of ours
+	refused string                        // the prefix of a route that the kernel does not take
 	worse   map[netip.Prefix][][]bgp.Path // paths that the speaker puts behind those of rib
 	others  map[netip.Addr]routes.Route   // where the kernel's own routes lead
 	moved   chan struct{}
@@ -182,6 +183,8 @@ func (w *world) applyRoutes(ops []routes.Op) []error {
 		switch {
 		case op.Verb == routes.Delete:
 			delete(w.kernel, op.Route.Key)
+		case op.Route.Prefix.String() == w.refused:
+			results[i] = errors.New("no memory")
 		case op.Route.Prefix.String() == w.foreign:
 			results[i] = &routes.TakenError{Protocol: 4, Owner: "static"}
 		default:
