@@ -156,6 +156,8 @@ type Peer struct {
 	AllowOwnAS uint8
 	// ImportLocalPref is the LOCAL_PREF that what the peer tells us gets; nil: none of ours.
 	ImportLocalPref *uint32
+	// Limit bounds how many prefixes the peer may tell us; it changes while the session is up.
+	Limit PrefixLimit
 	// NextHops is what we announce as next hop to this peer, per family. A family without
 	// a valid address here is not advertised.
 	NextHops NextHops
@@ -177,7 +179,7 @@ func (p Peer) Equal(other Peer) bool {
 		p.EBGPMultihopTTL == other.EBGPMultihopTTL && p.GracefulRestart == other.GracefulRestart && p.NextHops == other.NextHops && p.Down == other.Down &&
 		p.LocalASN == other.LocalASN && p.TTLSecurityHops == other.TTLSecurityHops && p.AllowOwnAS == other.AllowOwnAS &&
 		sameValue(p.ImportLocalPref, other.ImportLocalPref) && p.Shutdown == other.Shutdown && p.ShutdownMessage == other.ShutdownMessage &&
-		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection &&
+		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection && p.Limit == other.Limit &&
 		slices.Equal(p.Families, other.Families) && sameRules(p.Import, other.Import)
 }
 
@@ -186,6 +188,16 @@ func sameValue(a, b *uint32) bool { return a == b || a != nil && b != nil && *a 
 // sameRules compares two lists of rules; thousands of peers often share one.
 func sameRules(a, b []PrefixRule) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
+}
+
+// PrefixLimit says how many prefixes of each family a peer may tell us, those that its import
+// rules refuse among them, and what happens to one that tells more.
+type PrefixLimit struct {
+	Max int // 0: any number
+	// Shutdown ends the session with Cease, Maximum Number of Prefixes Reached (RFC 4486, section 4).
+	Shutdown bool
+	// Restart is how long after that it is tried again; 0: once Max has changed.
+	Restart time.Duration
 }
 
 // Reflection is the part of a peer in route reflection (RFC 4456, section 6). What is passed

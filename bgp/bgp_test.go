@@ -83,6 +83,8 @@ func TestPeersThatDifferInAnyFieldAreNotEqual(t *testing.T) {
 			field.Set(reflect.ValueOf(new(uint32)))
 		case "NextHops":
 			field.Set(reflect.ValueOf(NextHops{IPv6: netip.MustParseAddr("2001:db8::1")}))
+		case "Limit":
+			field.Set(reflect.ValueOf(PrefixLimit{Shutdown: true}))
 		case "Families":
 			field.Set(reflect.ValueOf([]Family{IPv4Unicast}))
 		case "Import":

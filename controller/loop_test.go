@@ -757,3 +757,36 @@ func TestPlansAndTheirTimeAreReported(t *testing.T) {
 		}
 	})
 }
+
+func TestAPeerThatTellsMoreThanItShouldIsNamed(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		limit := int32(2)
+		peer := w.snap.Peers["tor"].DeepCopy()
+		peer.Spec.Import.MaxPrefixes = &limit
+		w.snap.Peers["tor"] = peer
+		w.start(t)
+		problems := func(received int) string {
+			w.mu.Lock()
+			w.session.Address = netip.MustParseAddr("192.0.2.1")
+			w.session.Families = []bgp.FamilySession{{Family: bgp.IPv4Unicast, Received: received}}
+			w.mu.Unlock()
+			signal(w.events)
+			pass(time.Second)
+			return fmt.Sprint(w.last.Problems)
+		}
+		const named = "[{BGPPeer tor 192.0.2.1 MaxPrefixesExceeded 192.0.2.1 tells more than 2 prefixes of IPv4Unicast, its maxPrefixes; maxPrefixesAction is Warn, so the session stays}]"
+		for received, want := range map[int]string{2: "[]", 3: named} {
+			if got := problems(received); got != want {
+				t.Errorf("with %d prefixes: %s, want %s", received, got, want)
+			}
+		}
+		w.change(func(s *snapshot.Snapshot) { // then the session says it
+			peer := peer.DeepCopy()
+			peer.Spec.Import.MaxPrefixesAction = v1alpha1.MaxPrefixesShutdown
+			s.Peers = map[string]*v1alpha1.BGPPeer{"tor": peer}
+		})
+		if got := problems(3); got != "[]" {
+			t.Errorf("with Shutdown: %s", got)
+		}
+	})
+}

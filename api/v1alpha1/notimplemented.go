@@ -31,9 +31,6 @@ var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 	{"spec.bfd", func(s *BGPPeerSpec) bool { return s.BFD != nil }},
 	{"spec.addPaths.receive", func(s *BGPPeerSpec) bool { return s.AddPaths != nil && isNot(s.AddPaths.Receive, false) }},
 	{"spec.addPaths.sendMax", func(s *BGPPeerSpec) bool { return s.AddPaths != nil && isNot(s.AddPaths.SendMax, 0) }},
-	{"spec.import.maxPrefixes", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixes != nil }},
-	{"spec.import.maxPrefixesAction Shutdown", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixesAction == MaxPrefixesShutdown }},
-	{"spec.import.maxPrefixesRestartSeconds", func(s *BGPPeerSpec) bool { return s.Import.MaxPrefixesRestartSeconds != nil }},
 }
 
 var advertisementFieldsWithoutEffect = []without[BGPAdvertisementSpec]{

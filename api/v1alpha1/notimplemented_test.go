@@ -35,6 +35,7 @@ var withEffect = map[string][]string{
 		"spec.nodeSelector", "spec.address", "spec.port", "spec.asn", "spec.asnType Internal",
 		"spec.localASN", "spec.localAddress", "spec.passive", "spec.ttlSecurityHops", "spec.allowOwnAS",
 		"spec.adminState Down", "spec.adminMessage", "spec.import.localPref",
+		"spec.import.maxPrefixes", "spec.import.maxPrefixesAction Shutdown", "spec.import.maxPrefixesRestartSeconds",
 		"spec.timers.holdTimeSeconds", "spec.timers.keepaliveTimeSeconds", "spec.timers.connectRetrySeconds",
 		"spec.passwordSecretRef.name", "spec.ebgpMultihopTTL",
 		"spec.families IPv4Unicast", "spec.families IPv6Unicast", "spec.gracefulRestart.enabled",

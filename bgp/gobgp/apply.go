@@ -33,8 +33,9 @@ type held struct {
 type heldPeer struct {
 	bgp.Peer
 	conf       *api.Peer
-	restarting bool // it was added as one to be told of our restart
-	unsettled  bool // it is not as conf says: the next Apply has to try again
+	restarting bool  // it was added as one to be told of our restart
+	unsettled  bool  // it is not as conf says: the next Apply has to try again
+	over       *over // nil unless it has told too many prefixes
 }
 
 // Apply makes the speaker hold exactly want. It may be called again with the same. It goes on
@@ -167,7 +168,9 @@ func (s *Speaker) refreshPeers(ctx context.Context, w wanted, remarked map[netip
 		}
 		old.Import, old.AllowOwnAS, old.ImportLocalPref = p.Import, p.AllowOwnAS, p.ImportLocalPref
 		old.NextHops, old.Name, old.Reflection = p.NextHops, p.Name, p.Reflection
+		old.Limit = p.Limit
 		s.held.peers[addr] = old
+		s.sayOver(old)
 	}
 	return errs
 }
@@ -198,25 +201,32 @@ func (s *Speaker) deletePeers(ctx context.Context, w wanted) []error {
 // tellShutdown ends a session with words for the peer's operator. To delete the peer at once
 // would overtake them.
 func (s *Speaker) tellShutdown(ctx context.Context, p bgp.Peer) error {
+	live, err := s.livePeer(ctx, p.Address)
+	if err != nil || live.GetState().GetSessionState() != api.PeerState_ESTABLISHED {
+		return err
+	}
 	request := &api.ShutdownPeerRequest{Address: p.Address.String(), Communication: p.ShutdownMessage}
-	for asked, deadline := false, time.Now().Add(shutdownPatience); time.Now().Before(deadline); {
-		live, err := s.livePeers(ctx)
-		if err != nil || live[p.Address].GetState().GetSessionState() != api.PeerState_ESTABLISHED {
-			return err
-		}
-		if !asked {
-			if err := s.server.ShutdownPeer(ctx, request); err != nil {
-				return peerError(p, "shutting it down", err)
-			}
-			asked = true
+	if err := s.server.ShutdownPeer(ctx, request); err != nil {
+		return peerError(p, "shutting it down", err)
+	}
+	_, err = s.awaitEnd(ctx, p.Address)
+	return err
+}
+
+// awaitEnd waits until a session that was told to end is no longer established, or for so long
+// as that may take, and returns the peer then.
+func (s *Speaker) awaitEnd(ctx context.Context, addr netip.Addr) (*api.Peer, error) {
+	for deadline := time.Now().Add(shutdownPatience); ; {
+		live, err := s.livePeer(ctx, addr)
+		if err != nil || live.GetState().GetSessionState() != api.PeerState_ESTABLISHED || time.Now().After(deadline) {
+			return live, err
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-time.After(shutdownPatience / 200):
 		}
 	}
-	return nil
 }
 
 // shutdownPatience is how long a session may take to end once it has been told to.
@@ -324,6 +334,10 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	conf := apiPeer(p, s.held.gr, guarded)
 	old, known := s.held.peers[p.Address]
 	delete(s.held.waiting, p.Address)
+	if old.over.keepsDown(p.Limit, time.Now()) {
+		s.held.waiting[p.Address] = p
+		return nil
+	}
 	if known && !old.unsettled && proto.Equal(old.conf, conf) {
 		return nil
 	}
@@ -347,6 +361,9 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	}
 	s.held.peers[p.Address] = heldPeer{Peer: p, conf: conf, restarting: !known && s.held.restarts(conf)}
 	if !guarded {
+		if old.over != nil {
+			return s.enablePeer(ctx, p)
+		}
 		return nil
 	}
 	// The peer is down until here, so that a listener that could not take the password has
@@ -355,6 +372,11 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 		err := fmt.Errorf("its password could not be set on the listening socket, so it is not spoken to: %w", failure)
 		return errors.Join(&bgp.PeerError{Peer: p.Name, Err: err}, s.deletePeer(ctx, s.held.peers[p.Address]))
 	}
+	return s.enablePeer(ctx, p)
+}
+
+// enablePeer lets a peer speak that GoBGP keeps idle.
+func (s *Speaker) enablePeer(ctx context.Context, p bgp.Peer) error {
 	if err := s.server.EnablePeer(ctx, &api.EnablePeerRequest{Address: p.Address.String()}); err != nil {
 		held := s.held.peers[p.Address]
 		held.unsettled = true

@@ -52,7 +52,9 @@ func (b *logBuffer) String() string {
 func newRig(t *testing.T, opts Options) *rig {
 	t.Helper()
 	r := &rig{t: t, port: freePort(t), logged: &logBuffer{}, rib: map[netip.Prefix]string{}, ended: make(chan error, 1)}
-	opts.Log = slog.New(slog.NewTextHandler(r.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.NewTextHandler(r.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 	speaker, err := New(opts)
 	if err != nil {
 		t.Fatal(err)

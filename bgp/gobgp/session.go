@@ -49,11 +49,21 @@ func (s *Speaker) Sessions(ctx context.Context) ([]bgp.Session, error) {
 	return sessions, nil
 }
 
-// livePeers lists the peers that GoBGP has. It does not ask for the advertised counts, which
-// would stall the speaker.
+// livePeers lists the peers that GoBGP has.
 func (s *Speaker) livePeers(ctx context.Context) (map[netip.Addr]*api.Peer, error) {
+	return s.listPeers(ctx, &api.ListPeerRequest{})
+}
+
+// livePeer returns one of them; nil if GoBGP lacks it.
+func (s *Speaker) livePeer(ctx context.Context, addr netip.Addr) (*api.Peer, error) {
+	live, err := s.listPeers(ctx, &api.ListPeerRequest{Address: addr.String()})
+	return live[addr], err
+}
+
+// listPeers does not ask for the advertised counts, which would stall the speaker.
+func (s *Speaker) listPeers(ctx context.Context, request *api.ListPeerRequest) (map[netip.Addr]*api.Peer, error) {
 	live := map[netip.Addr]*api.Peer{}
-	err := s.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
+	err := s.server.ListPeer(ctx, request, func(p *api.Peer) {
 		live[parseAddr(p.GetState().GetNeighborAddress())] = p
 	})
 	if err == nil {

@@ -27,7 +27,7 @@ type sessionRecord struct {
 	endOfRIB     map[bgp.Family]time.Time // when it last came
 	lastDown     string                   // why the session last went down
 	lastAttempt  string                   // why it has not come up since
-	resetBecause string                   // what we are resetting it for; "" when we are not
+	resetBecause string                   // why we are ending it; "" when we are not
 }
 
 func newSessionLog() *sessionLog {
@@ -87,6 +87,19 @@ func (l *sessionLog) reset(addr netip.Addr, because string) {
 	l.with(addr.WithZone(""), func(r *sessionRecord) {
 		if r.resetBecause = ""; r.established && because != "" {
 			r.resetBecause = "reset by us: " + because
+		}
+	})
+}
+
+// ending notes why we are about to end a session that is up; "" when we are not. When it has
+// ended, that is why it is down.
+func (l *sessionLog) ending(addr netip.Addr, because string) {
+	l.with(addr.WithZone(""), func(r *sessionRecord) {
+		switch {
+		case r.established:
+			r.resetBecause = because
+		case because != "":
+			r.lastDown, r.lastAttempt = because, ""
 		}
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
 	"github.com/osrg/gobgp/v3/pkg/server"
@@ -113,10 +114,14 @@ func (s *Speaker) Run(ctx context.Context) error {
 	if err := tightenGRPCSockets(ctx, s.opts.GRPCAddress); err != nil {
 		return err
 	}
+	limits := time.NewTimer(limitPeriod)
+	defer limits.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-limits.C:
+			limits.Reset(s.enforceLimits(ctx))
 		case <-s.lost:
 			s.applyWaiting(ctx)
 		case <-s.log.synced:

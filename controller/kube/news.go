@@ -98,12 +98,16 @@ func diff(was memory, r *report.Report) (now memory, due []news) {
 		add(refusalNews(r, refusal, count, key, was[key]))
 	}
 	for _, p := range r.Problems {
-		if p.Kind != kindService {
-			continue
+		switch {
+		case p.Kind == kindService:
+			key := "service " + p.Name + " " + p.Reason + " " + p.Subject
+			now[key] = was[key]
+			add(serviceNews(p, key, was[key]))
+		case p.Reason == report.ReasonMaxPrefixes:
+			key := "limit " + p.Name + " " + p.Message
+			now[key] = was[key]
+			add(limitNews(r, p, key, was[key]))
 		}
-		key := "service " + p.Name + " " + p.Reason + " " + p.Subject
-		now[key] = was[key]
-		add(serviceNews(p, key, was[key]))
 	}
 	slices.SortFunc(due, func(a, b news) int {
 		return cmp.Or(cmp.Compare(a.urgency, b.urgency), cmp.Compare(a.key, b.key))
@@ -158,6 +162,14 @@ func refusalNews(r *report.Report, refusal report.Refusal, count int, key string
 		reason: reasonPrefixesRefused, action: "Import",
 		note: fmt.Sprintf("%s: learned prefixes that stay out of the kernel: %d (%s)", r.Node, count, refusal.Reason),
 	}, count >= max(1, 2*known.count)
+}
+
+// limitNews tells that a router tells more prefixes than it should.
+func limitNews(r *report.Report, p report.Problem, key string, known said) (news, bool) {
+	return news{
+		key: key, then: said{count: 1}, urgency: 1, about: about{p.Kind, p.Name}, warning: true,
+		reason: p.Reason, action: "Import", note: r.Node + ": " + p.Message,
+	}, known.count == 0
 }
 
 // serviceNews tells on a Service that one of its addresses is not announced as it stands.

@@ -38,6 +38,11 @@ func (r *momentBuilder) problem(kind, name, message string) *momentBuilder {
 	return r
 }
 
+func (r *momentBuilder) beyond(message string) *momentBuilder {
+	r.Problems = append(r.Problems, report.Problem{Kind: "BGPPeer", Name: "tor", Subject: "192.0.2.1", Reason: report.ReasonMaxPrefixes, Message: message})
+	return r
+}
+
 type momentBuilder struct{ *report.Report }
 
 func at(seconds int) *momentBuilder { return &momentBuilder{moment(seconds)} }
@@ -135,6 +140,12 @@ func TestNewsAreWhatIsSoAndHasNotBeenTold(t *testing.T) {
 			{at(2).problem("Service", "shop/web", "outside still").Report, "! Service shop/web: OutsideRanges: outside still"},
 			{at(3).Report, ""},
 			{at(4).problem("Service", "shop/web", "outside").Report, "! Service shop/web: OutsideRanges: outside"},
+		},
+		"a router tells more prefixes than it should, stops that and does it again": {
+			{at(0).beyond("more than 5").Report, "! BGPPeer tor: MaxPrefixesExceeded: node-a: more than 5"},
+			{at(1).beyond("more than 5").Report, ""},
+			{at(2).Report, ""},
+			{at(3).beyond("more than 5").Report, "! BGPPeer tor: MaxPrefixesExceeded: node-a: more than 5"},
 		},
 		"prefixes are refused: at first, and when they are twice as many": {
 			{at(0).refused("OwnPodCIDR", 2).Report, "! BGPPeer tor: PrefixesRefused: node-a: learned prefixes that stay out of the kernel: 2 (OwnPodCIDR)"},

@@ -151,6 +151,13 @@ func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
 		pref := uint32(*spec.Import.LocalPref)
 		peer.ImportLocalPref = &pref
 	}
+	if spec.Import.MaxPrefixes != nil {
+		peer.Limit.Max = int(*spec.Import.MaxPrefixes)
+		peer.Limit.Shutdown = spec.Import.MaxPrefixesAction == v1alpha1.MaxPrefixesShutdown
+		if again := spec.Import.MaxPrefixesRestartSeconds; again != nil {
+			peer.Limit.Restart = time.Duration(*again) * time.Second
+		}
+	}
 	if spec.AdminState == v1alpha1.AdminDown {
 		peer.Down, peer.Shutdown, peer.ShutdownMessage = "adminState is Down", true, spec.AdminMessage
 		if spec.AdminMessage != "" {

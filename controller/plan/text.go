@@ -101,6 +101,15 @@ func writePeer(b *strings.Builder, p bgp.Peer) {
 	if p.ImportLocalPref != nil {
 		fmt.Fprintf(b, " import-local-pref %d", *p.ImportLocalPref)
 	}
+	if p.Limit.Max > 0 {
+		fmt.Fprintf(b, " max-prefixes %d", p.Limit.Max)
+	}
+	if p.Limit.Shutdown {
+		b.WriteString(" shutdown")
+	}
+	if p.Limit.Restart > 0 {
+		fmt.Fprintf(b, " restart %s", p.Limit.Restart)
+	}
 	fmt.Fprintf(b, " timers %s/%s/%s", p.HoldTime, p.Keepalive, p.ConnectRetry)
 	if p.GracefulRestart {
 		b.WriteString(" graceful-restart")

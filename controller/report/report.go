@@ -87,6 +87,9 @@ type Session struct {
 	Object string // name of the BGPPeer, or "mesh/node"
 }
 
+// ReasonMaxPrefixes is that of a Problem: a router tells more prefixes than its BGPPeer says.
+const ReasonMaxPrefixes = "MaxPrefixesExceeded"
+
 // Problem is one thing that is not done, and why.
 type Problem struct {
 	Kind, Name string

@@ -92,6 +92,7 @@ func TestLiveChangesResetNothingButWhatTheySay(t *testing.T) {
 	l.selectors()
 	l.imports()
 	l.thirdPeer()
+	l.prefixLimits()
 	l.kernelRoutes()
 	l.nodesAndMesh()
 	l.mistakes()
@@ -227,6 +228,25 @@ func (l *liveRig) thirdPeer() {
 		}})
 	l.step(step{what: "the third is up again", ups: []string{third}, do: l.put("third.yaml", livePeer(third, changed...))})
 	l.step(step{what: "its old timers and hops", seen: l.settled, do: l.put("third.yaml", livePeer(third))})
+}
+
+// prefixLimits are about the tor, which tells three prefixes and ours back.
+func (l *liveRig) prefixLimits() {
+	const node = "BGPNodeState_node-1"
+	l.step(step{what: "the tor tells more than it should", do: l.put("tor.yaml", livePeer(tor, "import: {maxPrefixes: 2}")),
+		seen: func() error { return l.says(node, "MaxPrefixesExceeded", "tells more than 2 prefixes of IPv4Unicast") }})
+	l.step(step{what: "the tor tells more than it may", down: []string{tor},
+		do: l.put("tor.yaml", livePeer(tor, "import: {maxPrefixes: 2, maxPrefixesAction: Shutdown}")),
+		seen: func() error {
+			text, err := l.routers[tor].VTYSH(l.t.Context(), "show bgp neighbors "+l.n.IPv4().String())
+			if err == nil && !strings.Contains(text, "Cease/Maximum Number of Prefixes Reached") {
+				err = errors.New("the router does not know why:\n" + text)
+			}
+			return errors.Join(err, l.says(node, "prefixes of IPv4Unicast, and maxPrefixes is 2; it is tried again when maxPrefixes is changed"))
+		}})
+	l.step(step{what: "the tor may tell more", ups: []string{tor},
+		do: l.put("tor.yaml", livePeer(tor, "import: {maxPrefixes: 100, maxPrefixesAction: Shutdown}"))})
+	l.step(step{what: "the tor may tell any number", do: l.put("tor.yaml", livePeer(tor)), seen: l.settled})
 }
 
 func (l *liveRig) kernelRoutes() {

@@ -1,0 +1,134 @@
+package gobgp
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+const (
+	// limitPeriod is how often peers with a limit are counted. In a quarter of a second one
+	// can tell some ten thousand prefixes.
+	limitPeriod = 250 * time.Millisecond
+	// idleLimitPeriod is how often we look whether there are any.
+	idleLimitPeriod = time.Second
+	// limitShare keeps the counting, for which GoBGP goes through all that the peer has told,
+	// to this part of the time.
+	limitShare = 50
+)
+
+// over is a peer that has told more prefixes than it may, and is kept down for it.
+type over struct {
+	family bgp.Family
+	told   int
+	limit  int // as it was
+	at     time.Time
+}
+
+// keepsDown reports whether the peer is still kept down under the limit that it has now.
+func (o *over) keepsDown(now bgp.PrefixLimit, at time.Time) bool {
+	return o != nil && now.Shutdown && now.Max == o.limit && (now.Restart == 0 || at.Before(o.at.Add(now.Restart)))
+}
+
+// words say it to an operator.
+func (o *over) words(now bgp.PrefixLimit) string {
+	again := "it is tried again when maxPrefixes is changed, or adminState is Down and Up again"
+	if now.Restart > 0 {
+		again = fmt.Sprintf("it is tried again %s after its end", now.Restart)
+	}
+	return fmt.Sprintf("we sent NOTIFICATION Cease, maximum number of prefixes reached: the peer told %d prefixes of %s, and maxPrefixes is %d; %s",
+		o.told, o.family, o.limit, again)
+}
+
+// enforceLimits ends the sessions with peers that have told too many prefixes, and tries those
+// again whose time has come. It returns when to do so next.
+//
+// GoBGP's own limit is used only to end a session: it goes through all that the peer has
+// told for every UPDATE, and a limit that changes while a session is up makes GoBGP forget that the
+// peer offered graceful restart.
+func (s *Speaker) enforceLimits(ctx context.Context) (next time.Duration) {
+	s.applyMu.Lock()
+	defer s.applyMu.Unlock()
+	began := time.Now()
+	next = idleLimitPeriod
+	for _, addr := range sortedAddrs(s.held.peers) {
+		p := s.held.peers[addr]
+		if p.over == nil && (p.Limit.Max == 0 || !p.Limit.Shutdown) {
+			continue
+		}
+		next = limitPeriod
+		if err := s.enforceLimit(ctx, p); err != nil && ctx.Err() == nil {
+			s.opts.Log.Error("the limit of prefixes could not be enforced", "peer", p.Name, "error", err)
+		}
+	}
+	return max(next, limitShare*time.Since(began))
+}
+
+func (s *Speaker) enforceLimit(ctx context.Context, p heldPeer) error {
+	if p.over != nil {
+		if p.over.keepsDown(p.Limit, time.Now()) {
+			return nil
+		}
+		wanted, changed := s.held.waiting[p.Address]
+		if !changed {
+			wanted = p.Peer
+		}
+		return s.applyPeer(ctx, wanted)
+	}
+	if !s.sessions.get(p.Address).established {
+		return nil
+	}
+	live, err := s.livePeer(ctx, p.Address)
+	if err != nil {
+		return err
+	}
+	for _, af := range live.GetAfiSafis() {
+		if told := af.GetState().GetReceived(); told > uint64(p.Limit.Max) {
+			o := &over{family: familyOf(af.GetConfig().GetFamily()), told: int(min(told, math.MaxInt32)), limit: p.Limit.Max, at: time.Now()}
+			return s.endOver(ctx, p, o)
+		}
+	}
+	return nil
+}
+
+// endOver ends the session of a peer that is over its limit: GoBGP does that when it is told
+// the limit now, and then stays idle.
+func (s *Speaker) endOver(ctx context.Context, p heldPeer, o *over) error {
+	conf := proto.CloneOf(p.conf)
+	for _, af := range conf.GetAfiSafis() {
+		if familyOf(af.GetConfig().GetFamily()) == o.family {
+			af.PrefixLimits = &api.PrefixLimit{Family: af.GetConfig().GetFamily(), MaxPrefixes: uint32(o.limit)}
+		}
+	}
+	p.over, p.unsettled = o, true
+	s.held.peers[p.Address] = p
+	s.sessions.ending(p.Address, o.words(p.Limit))
+	if _, err := s.server.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: conf}); err != nil {
+		return err
+	}
+	live, err := s.awaitEnd(ctx, p.Address)
+	if err != nil {
+		return err
+	}
+	if live.GetState().GetAdminState() == api.PeerState_PFX_CT {
+		return nil
+	}
+	// It ended of itself just before, and may come up again.
+	p.over = nil
+	s.held.peers[p.Address] = p
+	s.sessions.ending(p.Address, "")
+	return s.applyPeer(ctx, p.Peer)
+}
+
+// sayOver brings the words about a peer that is kept down up to date.
+func (s *Speaker) sayOver(p heldPeer) {
+	if p.over.keepsDown(p.Limit, time.Now()) {
+		s.sessions.ending(p.Address, p.over.words(p.Limit))
+	}
+}
