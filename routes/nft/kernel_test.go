@@ -253,3 +253,29 @@ func TestAKernelWithoutNftablesIsNamed(t *testing.T) {
 		t.Errorf("another error becomes %v", said)
 	}
 }
+
+// Somebody flushes everything, again and again, while the table is looked at and written.
+func TestToBeFlushedMeanwhileIsNoError(t *testing.T) {
+	inNamespace(t)
+	want := prefixes("10.96.0.0/24", "fd00:96::/112")
+	set(t, want)
+	flusher := exec.CommandContext(t.Context(), "sh", "-c", "for i in $(seq 100); do nft flush ruleset; done")
+	if err := flusher.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- flusher.Wait() }()
+	for running := true; running; {
+		select {
+		case err := <-ended:
+			if running = false; err != nil {
+				t.Fatal(err)
+			}
+		default:
+		}
+		set(t, want)
+	}
+	if got := nft(t, "list ruleset"); !strings.Contains(got, "fd00:96::/112") {
+		t.Errorf("the ruleset is\n%s", got)
+	}
+}

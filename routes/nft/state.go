@@ -2,13 +2,10 @@ package nft
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"reflect"
 	"slices"
-	"syscall"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -79,15 +76,20 @@ type state struct {
 	sets   map[string][]nftables.SetElement
 }
 
-// attempts is how often a listing is begun again because the ruleset changed meanwhile: it does
-// whenever somebody changes a table of theirs, or takes ours away.
+// attempts is how often a listing is begun again: it fails where somebody changes a table, be it
+// another one, or takes ours away meanwhile, and the library does not tell that from other failures.
 const attempts = 5
 
+// read returns what is there. A table that cannot be read counts as one that is not as it should be,
+// to be written anew.
 func read(conn *nftables.Conn) (s state, err error) {
 	for range attempts {
-		if s, err = readOnce(conn); !errors.Is(err, syscall.EINTR) && !errors.Is(err, fs.ErrNotExist) {
-			break
+		if s, err = readOnce(conn); err == nil {
+			return s, nil
 		}
+	}
+	if s.there {
+		return state{there: true}, nil
 	}
 	return s, err
 }
