@@ -112,8 +112,8 @@ func (l *Loop) unserved(now time.Time, ports map[uint16]bool) []report.Problem {
 }
 
 func whyUnserved(addr netip.Addr, s plan.Serving) string {
-	return fmt.Sprintf("%s is not announced where an endpoint is ready: the service proxy there does not answer on the healthCheckNodePort %d that it serves the Service",
-		addr, s.Ports)
+	return fmt.Sprintf("%s is not announced where an endpoint is ready: the service proxy there does not answer on the healthCheckNodePort %s that it serves the Service",
+		addr, strings.Trim(fmt.Sprint(s.Ports), "[]"))
 }
 
 // recallAnnounced learns what an earlier process announced.

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -165,23 +166,23 @@ func TestAProbeThatFailsWithdrawsAtOnceAndSaysSo(t *testing.T) {
 		w.mustAnnounce(t, "10.96.0.97/32 10.96.0.98/32")
 		w.setSession("Established", true)
 		pass(time.Second)
-		services := func() int32 {
+		services := func() string {
 			for _, row := range w.last.Advertisements {
 				if row.Source == v1alpha1.AdvertisedFromServices {
-					return int32(row.Advertised)
+					return fmt.Sprint(row.Advertised, row.Rejected)
 				}
 			}
-			return -1
+			return ""
 		}
-		if n := services(); n != 2 {
-			t.Errorf("the report counts %d addresses as advertised", n)
+		if got := services(); got != "2 map[]" {
+			t.Errorf("the report counts %s", got)
 		}
 		w.answer(false)
 		pass(time.Millisecond)
 		w.mustAnnounce(t, "")
 		pass(10 * time.Second)
-		if n := services(); n != 0 || w.last.Waiting[waitProbeBad] != 2 {
-			t.Errorf("the report counts %d addresses as advertised and %v as waiting", n, w.last.Waiting)
+		if got := services(); got != "0 map[ProbeFailed:2]" || w.last.Waiting[waitProbeBad] != 2 {
+			t.Errorf("the report counts %s, and %v as waiting", got, w.last.Waiting)
 		}
 		if said := problems(w); !strings.Contains(said, "BGPSpeaker default proxy ProbeFailed: the probe proxy fails, so this node announces no address of a Service: an answer") {
 			t.Errorf("the report says %s", said)

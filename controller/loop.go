@@ -383,6 +383,12 @@ func (l *Loop) advertised(sessions []bgp.Session) []report.Advertised {
 		if said.Pods {
 			row.Source = v1alpha1.AdvertisedFromPodCIDRs
 		}
+		if said.Waiting > 0 && l.gate.verdict.passage == shut { // else it is a matter of time
+			if row.Rejected == nil {
+				row.Rejected = map[string]int{}
+			}
+			row.Rejected[waitProbeBad] += said.Waiting
+		}
 		out = append(out, row)
 	}
 	return out

@@ -14,6 +14,7 @@ type Said struct {
 	Pods          bool // the node's pod CIDRs; otherwise addresses of Services
 	Advertised    int  // heard by at least one peer whose session is up
 	Down          int  // meant for peers none of whose sessions is up
+	Waiting       int  // not announced yet
 	// Rejected counts the addresses that nobody hears because of a mistake, by reason; nil: none.
 	Rejected map[string]int
 }
@@ -30,7 +31,7 @@ func (a *announcer) groupOf(prefix netip.Prefix, audience *bgp.Audience) group {
 
 // Said counts what each BGPAdvertisement of this node says, sorted; one that says nothing has
 // a row too. up tells whether the session with a peer, by name, is established; waiting counts
-// prefixes of Services that are not announced yet, which count as nothing.
+// prefixes of Services that are not announced yet, by who is to hear them.
 func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]int) []Said {
 	a := p.announcer
 	if a == nil {
@@ -58,16 +59,16 @@ func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]int) []
 	}
 	for key, audience := range a.audiences {
 		for _, pods := range []bool{true, false} {
-			count := a.tally[group{audience, pods}]
-			if !pods {
-				count -= waiting[audience]
-			}
-			if count <= 0 {
+			count, waits := a.tally[group{audience, pods}], 0
+			if count == 0 {
 				continue
+			}
+			if !pods {
+				waits = waiting[audience]
 			}
 			key.sayings.each(func(index int) {
 				if s := a.sayings[index]; s.spec != nil {
-					row(s, pods).count(count, heard(audience, s.to, up))
+					row(s, pods).count(count-waits, waits, heard(audience, s.to, up))
 				}
 			})
 		}
@@ -87,7 +88,8 @@ func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]int) []
 	return out
 }
 
-func (s *Said) count(prefixes int, heard bool) {
+func (s *Said) count(prefixes, waiting int, heard bool) {
+	s.Waiting += waiting
 	if heard {
 		s.Advertised += prefixes
 	} else {
