@@ -40,6 +40,7 @@ var benches = []bench{
 	{"plan", "first plan, one changed Service, and memory in a cluster of 5,000 nodes and 10,000 Services", plan},
 	{"fib", "100,000 learned routes from a session into the kernel, next to BIRD and FRR", fib},
 	{"service", "how soon a router hears of a changed Service, one of 10,000", serviceBench},
+	{"storm", "10,000 Services that come and go, and nobody else does", stormBench},
 	{"repair", "how soon a route is back that something else deleted", repair},
 }
 

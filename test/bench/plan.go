@@ -51,7 +51,7 @@ func plan(ctx context.Context, args []string, out io.Writer) (result, error) {
 	o := planOptions{}
 	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
 	flags.SetOutput(out)
-	o.add(flags)
+	o.add(flags, 5000, 10_000)
 	flags.IntVar(&o.samples, "samples", 400, "changes of one Service to measure, 200 at least for figures that count")
 	flags.IntVar(&o.starts, "starts", 3, "starts of the API server to measure the first plan at")
 	if err := flags.Parse(args); err != nil {

@@ -14,7 +14,7 @@ import (
 func TestServiceBenchHearsOfEveryChange(t *testing.T) {
 	lab.NeedRoot(t)
 	var out strings.Builder
-	args := []string{"service", "-root=../..", "-nodes=10", "-services=60", "-samples=4", "-churn=60", "-burst=20", "-storm=100"}
+	args := []string{"service", "-root=../..", "-nodes=10", "-services=100", "-samples=4", "-churn=100", "-burst=20"}
 	if err := run(t.Context(), args, &out); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
@@ -23,6 +23,14 @@ func TestServiceBenchHearsOfEveryChange(t *testing.T) {
 		if last := lines[len(lines)-1]; !strings.Contains(last, `"`+key+`":`) {
 			t.Errorf("the result has no %s: %s", key, last)
 		}
+	}
+}
+
+func TestStormBenchLosesNobody(t *testing.T) {
+	lab.NeedRoot(t)
+	var out strings.Builder
+	if err := run(t.Context(), []string{"storm", "-root=../..", "-nodes=10", "-services=20", "-storm=100"}, &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
 	}
 }
 
@@ -60,7 +68,7 @@ func TestWireTellsOfWhatWasWithdrawnUnasked(t *testing.T) {
 	w := newWire(maps.Keys(map[netip.Prefix]bool{stays: true, changes: true}), toggles)
 	began := w.expect(changes, false)
 	w.see(update{at: began.Add(5 * time.Millisecond), withdrawn: []netip.Prefix{changes}})
-	if took := w.heard(t.Context()); len(took) != 1 || took[0] != 5 {
+	if took := w.settle(t.Context()); len(took) != 1 || took[0].took != 5 {
 		t.Errorf("heard after %v ms, want 5", took)
 	}
 	if got := w.strange(); got != nil {

@@ -2,84 +2,114 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
-	"net/netip"
+	"io"
+	"maps"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 )
 
-const (
-	// perRange is how many Services of a storm have their addresses from a range of their own:
-	// for each address that it gives away the API server counts those in use in its range.
-	perRange = 1000
-	maxStorm = 64 * perRange
-)
-
-// stormRange is the range of the i-th Service of a storm.
-func stormRange(i int) netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 97, byte(i / perRange * 4), 0}), 22)
+// stormOptions say how large the cluster is, and how many Services come and go.
+type stormOptions struct {
+	clusterOptions
+	storm int
 }
 
-// stormService is the i-th one of a storm.
-func stormService(i int) *corev1.Service {
-	addr := stormRange(i).Addr().As4()
-	n := i%perRange + 2 // the first is the API server's
-	addr[2], addr[3] = addr[2]+byte(n>>8), byte(n)
-	s := service(0)
-	s.Name = fmt.Sprintf("storm-%d", i)
-	single := corev1.IPFamilyPolicySingleStack
-	s.Spec.ClusterIP, s.Spec.ClusterIPs = netip.AddrFrom4(addr).String(), []string{netip.AddrFrom4(addr).String()}
-	s.Spec.IPFamilyPolicy, s.Spec.IPFamilies = &single, []corev1.IPFamily{corev1.IPv4Protocol}
-	return s
+// stormResult is what a run of the bench storm has found. It is invalid when a Service of the
+// storm was not heard of, any other was withdrawn, or the session was touched.
+type stormResult struct {
+	Bench    string  `json:"bench"`
+	Services int     `json:"services"` // that stay
+	Storm    int     `json:"storm"`    // that come and go
+	Created  float64 `json:"created_seconds"`
+	Deleted  float64 `json:"deleted_seconds"`
+	// Behind is how long after the API server's last answer the router has heard of all: the
+	// greater one of both.
+	Behind   float64 `json:"behind_ms"`
+	Updates  int     `json:"updates"`
+	CPU      float64 `json:"cpu_percent"` // of one core
+	MBBefore float64 `json:"mb_before"`   // proportional set size of the agent
+	MB       float64 `json:"mb"`
+	MBPeak   float64 `json:"mb_peak"` // the sum of each process's greatest resident set
+	// Invalid says why the figures show nothing.
+	Invalid []string `json:"invalid,omitempty"`
 }
 
-// prepareStorm has the API server know the ranges, and the EndpointSlices of the Services.
-func (s *site) prepareStorm(ctx context.Context, o serviceOptions) error {
-	client, err := s.client()
-	if err != nil {
-		return err
+func (r *stormResult) invalid() []string { return r.Invalid }
+
+func (r *stormResult) doubt(format string, args ...any) {
+	r.Invalid = append(r.Invalid, fmt.Sprintf(format, args...))
+}
+
+// stormBench is the bench "storm".
+func stormBench(ctx context.Context, args []string, out io.Writer) (result, error) {
+	o := stormOptions{}
+	flags := flag.NewFlagSet("storm", flag.ContinueOnError)
+	flags.SetOutput(out)
+	o.add(flags, 100, 1000) // the more there are, the slower is the API server to create others
+	flags.IntVar(&o.storm, "storm", 10_000, "Services to create and to delete again as fast as the API server can")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
 	}
-	ranges := client.NetworkingV1().ServiceCIDRs()
-	for i := 0; i < o.storm; i += perRange {
-		object := &networkingv1.ServiceCIDR{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("storm-%d", i/perRange)},
-			Spec:       networkingv1.ServiceCIDRSpec{CIDRs: []string{stormRange(i).String()}},
-		}
-		made, err := ranges.Create(ctx, object, metav1.CreateOptions{})
-		if err != nil {
-			return err
-		}
-		// A controller of the cluster would look whether it overlaps with others.
-		meta.SetStatusCondition(&made.Status.Conditions, metav1.Condition{Type: networkingv1.ServiceCIDRConditionReady, Status: metav1.ConditionTrue, Reason: "NoOverlap"})
-		if _, err := ranges.UpdateStatus(ctx, made, metav1.UpdateOptions{}); err != nil {
-			return err
-		}
+	if o.storm < 1 || o.services+o.storm > maxServices {
+		return nil, fmt.Errorf("-storm: %d; from 1 to %d can be", o.storm, maxServices-o.services)
 	}
-	return inParallel(ctx, o.storm, func(ctx context.Context, i int) error {
-		slice := endpointSlice(i, o.nodes)
-		slice.Name = stormService(i).Name
-		slice.Labels[discoveryv1.LabelServiceName] = slice.Name
-		_, err := client.DiscoveryV1().EndpointSlices("default").Create(ctx, slice, metav1.CreateOptions{})
-		return err
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return withSite(ctx, o.clusterOptions, plain, out, func(s *site, there bool) (result, error) {
+		return s.measureStorm(ctx, o, there)
 	})
 }
 
-// storm creates Services and deletes them again, as fast as the API server can, while the
-// router's wire shows that all others stay.
-func (s *site) storm(ctx context.Context, o serviceOptions, r *serviceResult, w *wire, c *capture) error {
-	if o.storm == 0 {
-		return nil
+func (s *site) measureStorm(ctx context.Context, o stormOptions, there bool) (*stormResult, error) {
+	want, err := s.announceAll(ctx, o.clusterOptions, there)
+	if err != nil {
+		return nil, err
 	}
 	client, err := s.client()
 	if err != nil {
+		return nil, err
+	}
+	r := &stormResult{Bench: "storm", Services: o.services, Storm: o.storm}
+	w := newWire(maps.Keys(want["ipv4"]), nil)
+	c, err := s.capture(w)
+	if err != nil {
+		return nil, err
+	}
+	err = s.storm(ctx, client, o, r, w)
+	r.Updates = c.count()
+	if err := c.stop(); err != nil {
+		r.doubt("%v", err)
+	}
+	for _, what := range w.strange() {
+		r.doubt("%s", what)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.routersHave(ctx, want); err != nil {
+		r.doubt("%v", err)
+	}
+	return r, nil
+}
+
+// storm creates Services and deletes them again. Their EndpointSlices are there before.
+func (s *site) storm(ctx context.Context, client kubernetes.Interface, o stormOptions, r *stormResult, w *wire) error {
+	err := inParallel(ctx, o.storm, func(ctx context.Context, i int) error {
+		if i == 0 {
+			return nil // there is one more than there are Services
+		}
+		_, err := client.DiscoveryV1().EndpointSlices("default").Create(ctx, endpointSlice(o.services+i, o.nodes), metav1.CreateOptions{})
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	services := client.CoreV1().Services("default")
 	before, err := weigh(s.agent.pids())
 	if err != nil {
 		return err
@@ -88,43 +118,42 @@ func (s *site) storm(ctx context.Context, o serviceOptions, r *serviceResult, w 
 	if err != nil {
 		return err
 	}
-	updates, began := c.count(), time.Now()
-	for _, phase := range []struct {
-		name string
-		on   bool
-		do   func(ctx context.Context, i int) error
-	}{
-		{"created", true, func(ctx context.Context, i int) error {
-			_, err := services.Create(ctx, stormService(i), metav1.CreateOptions{})
-			return err
-		}},
-		{"deleted", false, func(ctx context.Context, i int) error {
-			return services.Delete(ctx, stormService(i).Name, metav1.DeleteOptions{})
-		}},
-	} {
-		started := time.Now()
-		err := inParallel(ctx, o.storm, func(ctx context.Context, i int) error {
-			w.expect(hostRoute(stormService(i)), phase.on)
-			return phase.do(ctx, i)
-		})
-		if err != nil {
-			return err
-		}
-		asked := time.Since(started)
-		if heard := len(w.heard(ctx)); heard < o.storm {
-			r.doubt("storm: %d of %d Services that were %s were not heard of", o.storm-heard, o.storm, phase.name)
-		}
-		s.said.say("storm: %d Services %s in %.1f s; the router has heard of the last after %.1f s", o.storm, phase.name, asked.Seconds(), time.Since(started).Seconds())
+	began := time.Now()
+	services := client.CoreV1().Services("default")
+	created := s.phase(ctx, o, r, w, "created", &r.Created, func(ctx context.Context, i int) error {
+		w.expect(hostRoute(service(i)), true)
+		_, err := services.Create(ctx, service(i), metav1.CreateOptions{})
+		return err
+	})
+	if created != nil {
+		return created
 	}
-	after, err := weigh(s.agent.pids())
-	if err != nil {
+	deleted := s.phase(ctx, o, r, w, "deleted", &r.Deleted, func(ctx context.Context, i int) error {
+		w.expect(hostRoute(service(i)), false)
+		return services.Delete(ctx, service(i).Name, metav1.DeleteOptions{})
+	})
+	cpuAfter, err1 := cpuSeconds(s.agent.pids())
+	after, err2 := weigh(s.agent.pids())
+	r.CPU = round(100 * (cpuAfter - cpuBefore) / time.Since(began).Seconds())
+	r.MBBefore, r.MB, r.MBPeak = round(before.now), round(after.now), round(after.peak)
+	s.said.say("the agent took %.1f %% of a core; memory: %.0f MB before, %.0f MB after, at the most %.0f MB", r.CPU, r.MBBefore, r.MB, r.MBPeak)
+	return errors.Join(deleted, err1, err2)
+}
+
+// phase has all Services of the storm created, or deleted, and waits until the router has heard of it.
+func (s *site) phase(ctx context.Context, o stormOptions, r *stormResult, w *wire, name string, seconds *float64, do func(ctx context.Context, i int) error) error {
+	began := time.Now()
+	if err := inParallel(ctx, o.storm, func(ctx context.Context, i int) error { return do(ctx, o.services+i) }); err != nil {
 		return err
 	}
-	cpuAfter, err := cpuSeconds(s.agent.pids())
-	if err != nil {
-		return err
+	asked := time.Now()
+	heard := w.settle(ctx)
+	behind := milliseconds(time.Since(asked))
+	if len(heard) < o.storm {
+		r.doubt("%d of %d Services that were %s were not heard of", o.storm-len(heard), o.storm, name)
 	}
-	s.said.say("storm: %d UPDATEs, %.1f %% of a core; memory %.0f MB before, %.0f MB after, at the most %.0f MB",
-		c.count()-updates, 100*(cpuAfter-cpuBefore)/time.Since(began).Seconds(), before.now, after.now, after.peak)
-	return nil
+	*seconds = round(asked.Sub(began).Seconds())
+	r.Behind = max(r.Behind, round(behind))
+	s.said.say("%d Services %s in %.1f s; the router has heard of all %.1f ms later", o.storm, name, *seconds, behind)
+	return ctx.Err()
 }

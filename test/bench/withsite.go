@@ -23,9 +23,10 @@ type clusterOptions struct {
 // server counts the addresses in use anew for each address that it gives away.
 const manyServices = 2000
 
-func (o *clusterOptions) add(flags *flag.FlagSet) {
-	flags.IntVar(&o.nodes, "nodes", 5000, "Nodes of the cluster")
-	flags.IntVar(&o.services, "services", 10000, "Services, and as many EndpointSlices")
+// add defines the flags, with these numbers by default.
+func (o *clusterOptions) add(flags *flag.FlagSet, nodes, services int) {
+	flags.IntVar(&o.nodes, "nodes", nodes, "Nodes of the cluster")
+	flags.IntVar(&o.services, "services", services, "Services, and as many EndpointSlices")
 	flags.StringVar(&o.root, "root", ".", "the top of the project")
 	flags.BoolVar(&o.keepLogs, "keep-logs", false, "keep the logs of all processes, and print where they are")
 	flags.BoolVar(&o.fresh, "fresh", false, "create all objects anew, which takes minutes, and not those that an earlier run has kept in the user's cache folder")
