@@ -69,8 +69,9 @@ func judge(inPlace bool, probes []v1alpha1.ReadinessProbe, answers map[string]An
 type gate struct {
 	want    bgp.Advertisements // of the last plan
 	waiting map[netip.Prefix]wait
-	through bgp.Advertisements // want without what waits; of the last admit
-	touched []netip.Prefix     // those that through may be wrong about
+	leaving map[netip.Prefix]leaver // none of them wanted
+	through bgp.Advertisements      // want without what waits, and what is leaving; of the last admit
+	touched []netip.Prefix          // those that through may be wrong about
 	// before are the prefixes that an earlier process announced: they are let through as long
 	// as it is not known how things are.
 	before    map[netip.Prefix]bool
@@ -84,10 +85,12 @@ type wait struct {
 	serving plan.Serving
 }
 
-func newGate() *gate { return &gate{waiting: map[netip.Prefix]wait{}} }
+func newGate() *gate {
+	return &gate{waiting: map[netip.Prefix]wait{}, leaving: map[netip.Prefix]leaver{}}
+}
 
-// follow takes what a plan has changed. Withdrawals never wait, pod CIDRs do not, and nor does
-// what is announced already and is now told otherwise.
+// follow takes what a plan has changed. Pod CIDRs do not wait, nor does what is announced already
+// and is now told otherwise, nor a withdrawal, but of what is handed over to other nodes.
 func (g *gate) follow(p *plan.Plan, now time.Time) {
 	want := p.Desired.Advertisements
 	for prefix := range cow.Diff(g.want, want) {
@@ -97,9 +100,13 @@ func (g *gate) follow(p *plan.Plan, now time.Time) {
 		w, waits := g.waiting[prefix]
 		if !wanted {
 			delete(g.waiting, prefix)
+			if !waits {
+				g.leave(p, prefix, now)
+			}
 			continue
 		}
-		if was && !waits {
+		if _, leaves := g.leaving[prefix]; leaves || was && !waits {
+			delete(g.leaving, prefix)
 			continue
 		}
 		serving, services := p.Serving(prefix)
@@ -114,6 +121,7 @@ func (g *gate) follow(p *plan.Plan, now time.Time) {
 		g.waiting[prefix] = w
 	}
 	g.want = want
+	g.handOver(p, now)
 	if now.Sub(g.refreshed) >= refreshPeriod {
 		g.refresh(p)
 		g.refreshed = now
@@ -155,6 +163,7 @@ func (g *gate) admit(p *plan.Plan, now time.Time, v verdict, ports map[uint16]bo
 
 // takeBack has all addresses of Services wait. Those that were announced have had their delay.
 func (g *gate) takeBack(p *plan.Plan) {
+	g.dropLeaving()
 	for prefix := range g.want.Keys() {
 		if _, waits := g.waiting[prefix]; waits {
 			continue
@@ -166,18 +175,23 @@ func (g *gate) takeBack(p *plan.Plan) {
 	}
 }
 
-// withoutWaiting returns what is wanted and does not wait. Mostly that is all of it, and shared
-// with the plan.
+// withoutWaiting returns what is wanted and does not wait, and what is leaving. Mostly that is
+// what is wanted, and shared with the plan.
 func (g *gate) withoutWaiting() bgp.Advertisements {
-	if len(g.waiting) == 0 {
+	if len(g.waiting)+len(g.leaving) == 0 {
 		return g.want
 	}
 	through := g.through.Edit()
 	for _, prefix := range g.touched {
 		audience, wanted := g.want.Get(prefix)
-		if _, waits := g.waiting[prefix]; wanted && !waits {
+		l, leaves := g.leaving[prefix]
+		_, waits := g.waiting[prefix]
+		switch {
+		case leaves:
+			through.Set(prefix, l.audience)
+		case wanted && !waits:
 			through.Set(prefix, audience)
-		} else {
+		default:
 			through.Delete(prefix)
 		}
 	}
@@ -208,9 +222,12 @@ func served(s plan.Serving, ports map[uint16]bool) bool {
 	return !slices.ContainsFunc(s.Ports, func(port uint16) bool { return !yes(port) })
 }
 
-// next returns how long it is until another prefix has waited long enough.
+// next returns how long it is until another prefix has waited, or stayed, long enough.
 func (g *gate) next(now time.Time, delay time.Duration) time.Duration {
 	next := everLong
+	for _, l := range g.leaving {
+		next = min(next, max(0, l.until.Sub(now)))
+	}
 	if g.verdict.passage != open {
 		return next
 	}

@@ -22,7 +22,8 @@ import (
 // gateSite is a configuration with the Services of these names: "a" has the ClusterIP
 // 10.96.0.97, and so on by the letter. A capital letter is a Local Service with the load
 // balancer IP 203.0.113.65 and the healthCheckNodePort 30065; it has a ready endpoint on
-// this node, or with "-" behind it one that is about to end.
+// this node, or with "-" behind it one that is about to end, or with ">" besides that a ready
+// one on another node, or with ">>" only that.
 func gateSite(delay time.Duration, probes []string, aggregation int32, services string) (*snapshot.Snapshot, plan.Local) {
 	w := newWorld()
 	milliseconds := int32(delay / time.Millisecond)
@@ -56,9 +57,8 @@ func (w *world) serve(services string) {
 func servicesOf(names string) (cow.Map[string, *snapshot.Service], cow.Map[string, *snapshot.EndpointSlice]) {
 	services, endpoints := map[string]*snapshot.Service{}, map[string]*snapshot.EndpointSlice{}
 	for _, name := range strings.Fields(names) {
-		name, draining := strings.CutSuffix(name, "-")
-		service := serviceNamed(name)
-		services[service.Key()], endpoints[service.Key()] = service, endpointOf(service, draining)
+		service := serviceNamed(name[:1])
+		services[service.Key()], endpoints[service.Key()] = service, endpointOf(service, name[1:])
 	}
 	return cow.Of(services), cow.Of(endpoints)
 }
@@ -83,13 +83,15 @@ func serviceNamed(name string) *snapshot.Service {
 	return servicesMade[name]
 }
 
-func endpointOf(service *snapshot.Service, draining bool) *snapshot.EndpointSlice {
-	key, here := service.Name, snapshot.Endpoints{Node: "node-1", Ready: 1}
-	if draining {
-		key, here = key+"-", snapshot.Endpoints{Node: "node-1", Draining: 1}
-	}
+func endpointOf(service *snapshot.Service, state string) *snapshot.EndpointSlice {
+	key, there := service.Name+state, snapshot.Endpoints{Node: "node-2", Ready: 1}
 	if endpointsMade[key] == nil {
-		endpointsMade[key] = &snapshot.EndpointSlice{Service: service.Key(), Family: bgp.IPv4Unicast, Nodes: []snapshot.Endpoints{here}}
+		endpointsMade[key] = &snapshot.EndpointSlice{Service: service.Key(), Family: bgp.IPv4Unicast, Nodes: map[string][]snapshot.Endpoints{
+			"":   {{Node: "node-1", Ready: 1}},
+			"-":  {{Node: "node-1", Draining: 1}},
+			">":  {{Node: "node-1", Draining: 1}, there},
+			">>": {there},
+		}[state]}
 	}
 	return endpointsMade[key]
 }
@@ -177,6 +179,39 @@ func TestGate(t *testing.T) {
 		{"and is asked no more when they begin to", 0, 32, nil, []step{
 			{0, "A a b c", open, nil, "a b c pods, waiting: A HealthCheckNodePort"},
 			{time.Second, "A- a b c", open, nil, "A a b c pods"},
+		}},
+		{"an address that is handed over stays for the delay of the others and some more", delay, 32, nil, []step{
+			{0, "A a", open, []uint16{30065}, "pods, waiting: A DataplaneDelay, a DataplaneDelay"},
+			{delay, "A a", open, []uint16{30065}, "A a pods"},
+			{time.Second, "A> a>", open, nil, "A a pods"},
+			{time.Second + delay + handoverTime - 1, "A> a>", open, nil, "A a pods"},
+			{time.Second + delay + handoverTime, "A> a>", open, nil, "a pods"},
+		}},
+		{"but no longer than it is served", 0, 32, nil, []step{
+			{0, "A", open, []uint16{30065}, "A pods"},
+			{1, "A>", open, nil, "A pods"},
+			{2, "A>>", open, nil, "pods"},
+		}},
+		{"nor when it is not announced any more at all", 0, 32, nil, []step{
+			{0, "A a", open, []uint16{30065}, "A a pods"},
+			{1, "A> a", open, nil, "A a pods"},
+			{2, "a", open, nil, "a pods"},
+		}},
+		{"nor while a probe fails, after which it does not come back", 0, 32, nil, []step{
+			{0, "A", open, []uint16{30065}, "A pods"},
+			{1, "A>", open, nil, "A pods"},
+			{2, "A>", shut, nil, "pods"},
+			{3, "A>", open, nil, "pods"},
+		}},
+		{"an address that was handed over and comes back has not been away", 0, 32, nil, []step{
+			{0, "A", open, []uint16{30065}, "A pods"},
+			{1, "A>", open, nil, "A pods"},
+			{2, "A", open, nil, "A pods"},
+			{2 * handoverTime, "A", open, nil, "A pods"},
+		}},
+		{"what was not announced is not handed over", 0, 32, nil, []step{
+			{0, "A", open, nil, "pods, waiting: A HealthCheckNodePort"},
+			{1, "A>", open, nil, "pods"},
 		}},
 		{"an aggregate is announced with its first address", 0, 24, nil, []step{
 			{0, "A B", open, nil, "pods, waiting: 203.0.113.0/24 HealthCheckNodePort, A HealthCheckNodePort, B HealthCheckNodePort"},
@@ -324,6 +359,12 @@ func TestGateKnowsWhenToLookAgain(t *testing.T) {
 	}
 	if got, want := fmt.Sprint(g.questions(p.Readiness).Ports), "[30065]"; got != want {
 		t.Errorf("asks %s, want %s", got, want)
+	}
+	g.admit(p, now.Add(delay), verdict{passage: open}, map[uint16]bool{30065: true})
+	next.Services, next.Slices = servicesOf("a b A>")
+	g.follow(plan.Build(&next, local, p), now.Add(delay))
+	if got := g.next(now.Add(delay+time.Second), delay); got != handoverTime+delay-time.Second {
+		t.Errorf("an address that is handed over stays for %s", got)
 	}
 }
 

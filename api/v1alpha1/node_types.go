@@ -51,7 +51,9 @@ type Readiness struct {
 	// dataplaneDelayMilliseconds is how long, in milliseconds after a node becomes
 	// able to serve an address of a Service, it waits before it announces it, so
 	// that the service proxy can program it, 0 to 60000, default 0. Withdrawing
-	// never waits. Changing it resets no session.
+	// does not wait, except while an endpoint here that is about to end serves
+	// on and others are ready elsewhere: then for as long and two seconds.
+	// Changing it resets no session.
 	//
 	// +optional
 	// +kubebuilder:default=0

@@ -49,6 +49,33 @@ func (p *Plan) Serving(prefix netip.Prefix) (s Serving, services bool) {
 	return Serving{Ports: compact(ports), Any: true}, true
 }
 
+// Handover returns who is to hear an address on that this node gives away: its endpoints here
+// are about to end and still serve, and those that are ready are on other nodes, which announce
+// it each in its own time. nil: nobody, for the address is announced, or cannot be served here.
+func (p *Plan) Handover(prefix netip.Prefix) *bgp.Audience {
+	a := p.announcer
+	if a == nil || !prefix.IsSingleIP() {
+		return nil
+	}
+	addr, family := prefix.Addr(), bgp.FamilyOf(prefix.Addr())
+	silence, _ := a.quiet.Get(addr)
+	if silence.reason != ReasonNoLocalEndpoint || !a.b.local.forwards(family) {
+		return nil
+	}
+	var endpoints int32
+	for _, c := range a.claims.of(addr) {
+		here := a.presenceOf(c.service, family).drainingHere
+		if !c.local() || here == 0 {
+			return nil
+		}
+		endpoints += here
+	}
+	if audience := a.audience(silence.by, family, endpoints); len(audience.Exports) > 0 {
+		return audience
+	}
+	return nil
+}
+
 // ports returns the healthCheckNodePorts of the Services that have an address, as far as they
 // count ready endpoints here: of those that are about to end, a service proxy says no.
 func (a *announcer) ports(addr netip.Addr) []uint16 {
