@@ -55,6 +55,7 @@ kind: BGPSpeaker
 metadata: {name: default}
 spec:
   localASN: 64512
+  readiness: {dataplaneDelayMilliseconds: 1500} # kube-proxy programs its rules once a second
   cluster:
     podCIDRs: [10.244.0.0/16, "fd00:10:244::/48"]
 ---
