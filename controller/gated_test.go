@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/controller/report"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
 
@@ -77,7 +78,7 @@ func TestAddressesOfServicesWaitForTheRoutes(t *testing.T) {
 		w.start(t)
 		pass(time.Minute)
 		w.mustAnnounce(t, "")
-		if got := w.last.Waiting; got[waitRoutes] != 1 {
+		if got := w.told().Waiting; got[waitRoutes] != 1 {
 			t.Errorf("the report says %v", got)
 		}
 		w.mu.Lock()
@@ -85,7 +86,7 @@ func TestAddressesOfServicesWaitForTheRoutes(t *testing.T) {
 		w.mu.Unlock()
 		pass(retryPeriod)
 		w.mustAnnounce(t, "10.96.0.97/32")
-		if got := w.last.Waiting; len(got) != 0 {
+		if got := w.told().Waiting; len(got) != 0 {
 			t.Errorf("the report says %v", got)
 		}
 	})
@@ -110,7 +111,7 @@ func TestAddressesOfServicesWaitForTheRoutesToPods(t *testing.T) {
 			w.start(t)
 			pass(time.Minute)
 			w.mustAnnounce(t, tt.want)
-			if n := len(w.last.Routes.Failed); n != 1 {
+			if n := len(w.told().Routes.Failed); n != 1 {
 				t.Errorf("%d routes have failed", n)
 			}
 			w.mu.Lock()
@@ -137,7 +138,7 @@ func TestEachAddressWaitsItsOwnDelay(t *testing.T) {
 		w.mustAnnounce(t, "")
 		pass(100 * time.Millisecond)
 		w.mustAnnounce(t, "10.96.0.97/32")
-		if got := w.last.Waiting; got[waitDelay] != 1 {
+		if got := w.told().Waiting; got[waitDelay] != 1 {
 			t.Errorf("the report says %v", got)
 		}
 		pass(200 * time.Millisecond)
@@ -145,10 +146,10 @@ func TestEachAddressWaitsItsOwnDelay(t *testing.T) {
 		add("b")
 		pass(time.Millisecond)
 		w.mustAnnounce(t, "10.96.0.98/32")
-		applies := w.applies
+		applies := w.appliedTimes()
 		pass(time.Minute)
-		if w.applies != applies {
-			t.Errorf("applied %d times without a reason", w.applies-applies)
+		if again := w.appliedTimes() - applies; again != 0 {
+			t.Errorf("applied %d times without a reason", again)
 		}
 	})
 }
@@ -167,7 +168,7 @@ func TestAProbeThatFailsWithdrawsAtOnceAndSaysSo(t *testing.T) {
 		w.setSession("Established", true)
 		pass(time.Second)
 		services := func() string {
-			for _, row := range w.last.Advertisements {
+			for _, row := range w.told().Advertisements {
 				if row.Source == v1alpha1.AdvertisedFromServices {
 					return fmt.Sprint(row.Advertised, row.Rejected)
 				}
@@ -181,8 +182,8 @@ func TestAProbeThatFailsWithdrawsAtOnceAndSaysSo(t *testing.T) {
 		pass(time.Millisecond)
 		w.mustAnnounce(t, "")
 		pass(10 * time.Second)
-		if got := services(); got != "0 map[ProbeFailed:2]" || w.last.Waiting[waitProbeBad] != 2 {
-			t.Errorf("the report counts %s, and %v as waiting", got, w.last.Waiting)
+		if got := services(); got != "0 map[ProbeFailed:2]" || w.told().Waiting[waitProbeBad] != 2 {
+			t.Errorf("the report counts %s, and %v as waiting", got, w.told().Waiting)
 		}
 		if said := problems(w); !strings.Contains(said, "BGPSpeaker default proxy ProbeFailed: the probe proxy fails, so this node announces no address of a Service: an answer") {
 			t.Errorf("the report says %s", said)
@@ -190,15 +191,36 @@ func TestAProbeThatFailsWithdrawsAtOnceAndSaysSo(t *testing.T) {
 		w.answer(true)
 		pass(time.Millisecond)
 		w.mustAnnounce(t, "10.96.0.97/32 10.96.0.98/32")
+		w.stop() // and with it the writing of the log
 		if log := w.log.String(); strings.Count(log, "a probe fails") != 1 || strings.Count(log, "may be announced") != 2 {
 			t.Errorf("the log is\n%s", log)
 		}
 	})
 }
 
+func (w *world) appliedTimes() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.applies
+}
+
+// told is the last report.
+func (w *world) told() *report.Report {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+// kept is what is remembered, and how often it was written.
+func (w *world) kept() (prefixes []netip.Prefix, times int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.remembered, w.stores
+}
+
 func problems(w *world) string {
 	var out []string
-	for _, p := range w.last.Problems {
+	for _, p := range w.told().Problems {
 		out = append(out, p.Kind+" "+p.Name+" "+p.Subject+" "+p.Reason+": "+p.Message)
 	}
 	return strings.Join(out, "\n")
@@ -221,8 +243,11 @@ func TestAnAddressThatWaitsLongForTheServiceProxyIsNamed(t *testing.T) {
 		w.answer(true, 30065)
 		pass(time.Second)
 		w.mustAnnounce(t, "203.0.113.65/32")
-		if said := problems(w); strings.Contains(said, waitPort) || len(w.asked.Ports) != 0 {
-			t.Errorf("the report says %s; %v is asked", said, w.asked.Ports)
+		w.mu.Lock()
+		asked := w.asked.Ports
+		w.mu.Unlock()
+		if said := problems(w); strings.Contains(said, waitPort) || len(asked) != 0 {
+			t.Errorf("the report says %s; %v is asked", said, asked)
 		}
 	})
 }
@@ -253,8 +278,8 @@ func TestARestartAnnouncesAtOnceWhatWasAnnounced(t *testing.T) {
 
 		w.answer(false)
 		pass(time.Second)
-		if len(w.remembered) != 1 { // the pod CIDR: a crash must not bring the others back
-			t.Errorf("remembered is %v", w.remembered)
+		if kept, _ := w.kept(); len(kept) != 1 { // the pod CIDR: a crash must not bring the others back
+			t.Errorf("remembered is %v", kept)
 		}
 		w.stop()
 		w.answers = Answers{}
@@ -272,7 +297,7 @@ func TestWhatIsAnnouncedIsRememberedAtMostEveryTenSeconds(t *testing.T) {
 		w.advertise(32)
 		w.start(t)
 		pass(time.Minute)
-		before := w.stores
+		_, before := w.kept()
 		for i := range 100 {
 			names := "a"
 			if i%2 == 0 {
@@ -281,17 +306,17 @@ func TestWhatIsAnnouncedIsRememberedAtMostEveryTenSeconds(t *testing.T) {
 			w.change(func(s *snapshot.Snapshot) { s.Services, s.Slices = servicesOf(names) })
 			pass(200 * time.Millisecond)
 		}
-		if n := w.stores - before; n < 2 || n > 3 {
-			t.Errorf("20 seconds of changes were written %d times", n)
+		if _, times := w.kept(); times-before < 2 || times-before > 3 {
+			t.Errorf("20 seconds of changes were written %d times", times-before)
 		}
 		pass(time.Minute)
-		if !slices.Contains(w.remembered, netip.MustParsePrefix("10.96.0.97/32")) || len(w.remembered) != 2 {
-			t.Errorf("remembered is %v", w.remembered)
+		kept, before := w.kept()
+		if !slices.Contains(kept, netip.MustParsePrefix("10.96.0.97/32")) || len(kept) != 2 {
+			t.Errorf("remembered is %v", kept)
 		}
-		before = w.stores
 		pass(time.Hour)
-		if w.stores != before {
-			t.Errorf("what did not change was written %d times", w.stores-before)
+		if _, times := w.kept(); times != before {
+			t.Errorf("what did not change was written %d times", times-before)
 		}
 	})
 }
