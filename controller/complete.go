@@ -8,8 +8,9 @@ import (
 	"github.com/fairway-bgp/fairway/bgp"
 )
 
-// quietTime is how long a peer that takes no part in graceful restart is given, once its
-// session is up, to send what it has. It need not send End-of-RIB (RFC 4724, section 2).
+// quietTime is how long a peer that takes no part in graceful restart has to say nothing new,
+// once its session is up, until it is taken to have said all. It need not send End-of-RIB (RFC
+// 4724, section 2).
 const quietTime = 3 * time.Second
 
 // completeness decides when the speaker has learned again what an earlier one may have
@@ -18,10 +19,11 @@ const quietTime = 3 * time.Second
 // speaker itself starts anew.
 type completeness struct {
 	before map[string]bool // sessions that were up before, by name of the peer; nil: not known
+	all    bool            // every configured session is waited for
 
 	identity bgp.Config // of the speaker that the rest is about
 	began    time.Time
-	up       map[string]time.Time // since when a session has been seen up
+	news     map[string]news      // of the sessions that are up
 	lately   map[string]time.Time // when a session was last seen up
 	complete bool
 }
@@ -33,7 +35,7 @@ func (c *completeness) observe(now time.Time, want bgp.Desired, withheld []strin
 	identity := identityOf(want.Config)
 	stopped := want.Config == nil && c.complete // nothing will be learned, so nothing is waited for
 	if c.began.IsZero() || (identity != c.identity && !stopped) {
-		*c = completeness{before: c.known(), began: now, up: map[string]time.Time{}, lately: map[string]time.Time{}}
+		*c = completeness{before: c.known(), began: now, news: map[string]news{}, lately: map[string]time.Time{}}
 	}
 	c.identity = identity
 	delivered := c.delivered(now, sessions)
@@ -41,6 +43,7 @@ func (c *completeness) observe(now time.Time, want bgp.Desired, withheld []strin
 	if c.complete {
 		return true
 	}
+	c.all = !c.knows(want.Peers, withheld)
 	c.complete = now.Sub(c.began) >= sweep || (len(want.Peers) > 0 && !c.awaitsWithheld(withheld) && c.allDelivered(want.Peers, delivered))
 	return c.complete
 }
@@ -57,6 +60,25 @@ func (c *completeness) known() map[string]bool {
 	return names
 }
 
+// knows reports whether it is known which sessions were up before, and all of them are configured
+// now. One that goes by another name now, or is gone, has left routes behind that any of those
+// that are configured may confirm.
+func (c *completeness) knows(peers []bgp.Peer, withheld []string) bool {
+	if c.before == nil {
+		return false
+	}
+	names := make(map[string]bool, len(peers))
+	for _, p := range peers {
+		names[p.Name] = true
+	}
+	for name := range c.before {
+		if !names[name] && !slices.ContainsFunc(withheld, func(begin string) bool { return strings.HasPrefix(name, begin) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // forget drops sessions that were up so long ago that none of their routes is left.
 func (c *completeness) forget(now time.Time, peers []bgp.Peer, sweep time.Duration) {
 	for name, seen := range c.lately {
@@ -68,12 +90,12 @@ func (c *completeness) forget(now time.Time, peers []bgp.Peer, sweep time.Durati
 }
 
 func (c *completeness) awaits(peer string) bool {
-	return c.before == nil || c.before[peer]
+	return c.all || c.before[peer]
 }
 
 func (c *completeness) awaitsWithheld(withheld []string) bool {
 	return slices.ContainsFunc(withheld, func(begin string) bool {
-		if c.before == nil {
+		if c.all {
 			return true
 		}
 		for name := range c.before {
@@ -98,17 +120,32 @@ func (c *completeness) delivered(now time.Time, sessions []bgp.Session) map[stri
 	out := map[string]bool{}
 	for _, s := range sessions {
 		if s.State != bgp.Established {
-			delete(c.up, s.Peer)
+			delete(c.news, s.Peer)
 			continue
 		}
-		if _, seen := c.up[s.Peer]; !seen {
-			c.up[s.Peer] = now
+		if last, seen := c.news[s.Peer]; !seen || last.received != received(s) {
+			c.news[s.Peer] = news{at: now, received: received(s)}
 		}
 		c.lately[s.Peer] = now
-		quiet := !s.GracefulRestart && now.Sub(c.up[s.Peer]) >= quietTime
+		quiet := !s.GracefulRestart && now.Sub(c.news[s.Peer].at) >= quietTime
 		out[s.Peer] = quiet || endOfRIB(s)
 	}
 	return out
+}
+
+// news is when a peer was last seen to have said something new, or to have come up, and how
+// many prefixes it had said by then.
+type news struct {
+	at       time.Time
+	received int
+}
+
+func received(s bgp.Session) int {
+	sum := 0
+	for _, f := range s.Families {
+		sum += f.Received
+	}
+	return sum
 }
 
 func endOfRIB(s bgp.Session) bool {

@@ -17,6 +17,13 @@ func session(peer string, gr bool, endOfRIB ...bool) bgp.Session {
 
 func down(peer string) bgp.Session { return bgp.Session{Peer: peer, State: bgp.Active} }
 
+// telling is a session without graceful restart by which so many prefixes have come.
+func telling(name string, prefixes int) bgp.Session {
+	s := session(name, false, false)
+	s.Families[0].Received = prefixes
+	return s
+}
+
 func TestCompleteness(t *testing.T) {
 	const sweep = 120 * time.Second
 	config := &bgp.Config{ASN: 64512}
@@ -81,10 +88,17 @@ func TestCompleteness(t *testing.T) {
 		}},
 		{"a session that was up before and is not tried now is waited for", []string{"a", "c/192.0.2.1"}, []step{
 			{0, two, []string{"c/"}, []bgp.Session{session("a", true, true), down("b")}, false},
-			{1 * time.Second, two, []string{"d/"}, []bgp.Session{session("a", true, true), down("b")}, true},
+			{1 * time.Second, two, []string{"c/", "d/"}, []bgp.Session{session("a", true, true), down("b")}, false},
 		}},
-		{"one that was up before and is no longer configured is not waited for", []string{"a", "z"}, []step{
-			{0, two, nil, []bgp.Session{session("a", true, true), down("b")}, true},
+		{"where one was up before that is not configured now, every configured one is waited for", []string{"a", "z"}, []step{
+			{0, two, nil, []bgp.Session{session("a", true, true), down("b")}, false},
+			{1 * time.Second, two, nil, []bgp.Session{session("a", true, true), session("b", true, true)}, true},
+		}},
+		{"a peer without graceful restart that goes on to tell is not quiet", nil, []step{
+			{0, two, nil, []bgp.Session{session("a", true, true), telling("b", 1)}, false},
+			{2 * time.Second, two, nil, []bgp.Session{session("a", true, true), telling("b", 2)}, false},
+			{4 * time.Second, two, nil, []bgp.Session{session("a", true, true), telling("b", 3)}, false},
+			{7 * time.Second, two, nil, []bgp.Session{session("a", true, true), telling("b", 3)}, true},
 		}},
 		{"of the sessions of a speaker that starts anew those that were up are waited for", nil, []step{
 			{0, two, nil, []bgp.Session{session("a", true, true), session("b", true, true)}, true},

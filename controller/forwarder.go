@@ -24,6 +24,9 @@ const (
 	comparePeriod = 5 * time.Minute
 	// retryPeriod is how long routes that the kernel refused wait for the next attempt.
 	retryPeriod = 5 * time.Second
+	// passShare is how rarely whole passes are made because next hops lead elsewhere: no more
+	// than this part of the time goes into them.
+	passShare = 10
 	// maxRefusedListed bounds the refused prefixes that a report lists one by one.
 	maxRefusedListed = 256
 )
@@ -42,6 +45,10 @@ type Forwarder struct {
 	// The next are those of Run alone.
 	ways *plan.Ways            // nil until the first pass
 	told map[netip.Prefix]bool // what the queue has told of and no pass has looked at yet
+	// behind: a whole pass is due, be it that one failed or that it has to wait.
+	behind    bool
+	notBefore time.Time // the next one that news in the RIB or in the kernel asks for
+	later     *time.Timer
 	// stuck are prefixes none of whose best paths leads anywhere. The speaker tells nothing of
 	// changes of the others, so they are looked at again and again.
 	stuck      map[netip.Prefix]bool
@@ -96,6 +103,8 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	defer retry.Stop()
 	review := time.NewTicker(reviewPeriod)
 	defer review.Stop()
+	f.later = time.NewTimer(comparePeriod)
+	defer f.later.Stop()
 	for {
 		var err error
 		select {
@@ -117,7 +126,12 @@ func (f *Forwarder) Run(ctx context.Context) error {
 			}
 			err = f.review(ctx)
 		case <-retry.C:
-			if f.table.Failing() == 0 && f.settled() {
+			if f.table.Failing() == 0 && !f.behind {
+				continue
+			}
+			err = f.again(ctx)
+		case <-f.later.C:
+			if !f.behind {
 				continue
 			}
 			err = f.reconcile(ctx)
@@ -129,11 +143,24 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	}
 }
 
-// settled reports whether the last pass went through.
-func (f *Forwarder) settled() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.lastErr == ""
+// again does what failed: a whole pass, or single routes that the kernel refused.
+func (f *Forwarder) again(ctx context.Context) error {
+	if f.behind {
+		return f.reconcile(ctx)
+	}
+	return f.table.Retry(ctx)
+}
+
+// soon makes a whole pass for news, or notes that one is due: what flaps costs no more than a
+// part of the time.
+func (f *Forwarder) soon(ctx context.Context) error {
+	wait := time.Until(f.notBefore)
+	if wait <= 0 {
+		return f.reconcile(ctx)
+	}
+	f.behind = true
+	f.later.Reset(wait)
+	return nil
 }
 
 // InPlace reports whether what is known of the routes has been carried into the kernel once, and
@@ -159,7 +186,7 @@ func (f *Forwarder) follow(ctx context.Context) error {
 		for _, c := range changed {
 			f.told[c.Prefix] = true
 		}
-		return f.reconcile(ctx) // next hops may lead elsewhere now, those of other prefixes too
+		return f.soon(ctx) // next hops may lead elsewhere now, those of other prefixes too
 	}
 	var changes []routes.Change
 	var stuck []netip.Prefix
@@ -186,7 +213,7 @@ func (f *Forwarder) follow(ctx context.Context) error {
 // after the paths before it.
 func (f *Forwarder) adopt(ctx context.Context) error {
 	f.mu.Lock()
-	right := f.synced && f.lastErr == "" && !f.anew && f.complete
+	right := f.synced && !f.behind && !f.anew && f.complete
 	f.mu.Unlock()
 	if !right {
 		return f.reconcile(ctx)
@@ -203,6 +230,9 @@ func (f *Forwarder) reconcile(ctx context.Context) error {
 	if importer == nil {
 		return nil
 	}
+	f.behind = true
+	began := time.Now()
+	defer func() { f.notBefore = time.Now().Add(time.Since(began) * passShare) }()
 	rib, err := f.rib.RIB(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the RIB: %w", err)
@@ -214,6 +244,7 @@ func (f *Forwarder) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err // what is in the kernel stays: it may be just what the other paths say
 	}
+	f.behind = false // what the kernel refuses is the table's to know
 	want := routes.Desired{Routes: importer.Own(), Complete: complete}
 	refused := map[netip.Prefix][]plan.Refusal{}
 	var unwanted []routes.Change // known to be, and not only missing
@@ -298,7 +329,7 @@ func (f *Forwarder) setRefused(prefix netip.Prefix, refusals []plan.Refusal) {
 // note logs a pass that failed, once per change. One that went through and looked at a part
 // alone says nothing of the others.
 func (f *Forwarder) note(err error) {
-	if err == nil && f.table.Failing() > 0 {
+	if err == nil && (f.table.Failing() > 0 || f.behind) {
 		return
 	}
 	text := ""

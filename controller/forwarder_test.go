@@ -1,12 +1,16 @@
 package controller
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
 	"github.com/fairway-bgp/fairway/routes"
 )
 
@@ -113,5 +117,55 @@ func TestWorsePathIsTakenWhileNoBestOneLeadsAnywhere(t *testing.T) {
 		w.mustLead(t, "10.244.2.0/24", "192.0.2.7")
 		w.learnBy("10.244.2.0/24", via("198.51.100.9"))
 		w.mustLead(t, "10.244.2.0/24", "")
+	})
+}
+
+// A pass over a part must not make the failure of a whole one forgotten.
+func TestWholePassThatFailedIsMadeAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		w.learnBy("10.244.2.0/24", via("192.0.2.2"))
+		w.mustLead(t, "10.244.2.0/24", "192.0.2.2")
+		w.mu.Lock()
+		w.ribErr = errors.New("not now")
+		w.mu.Unlock()
+		w.change(func(s *snapshot.Snapshot) {
+			speaker := s.Speakers["default"].DeepCopy()
+			speaker.Spec.Kernel.ProtectedPrefixes = []string{"10.244.2.0/24"}
+			s.Speakers = map[string]*v1alpha1.BGPSpeaker{"default": speaker}
+		})
+		synctest.Wait()
+		w.mu.Lock()
+		w.ribErr = nil
+		w.mu.Unlock()
+		w.learnBy("10.244.3.0/24", via("192.0.2.3"))
+		w.mustLead(t, "10.244.3.0/24", "192.0.2.3")
+		time.Sleep(2 * retryPeriod)
+		w.mustLead(t, "10.244.2.0/24", "")
+	})
+}
+
+// A kernel route that flaps costs whole passes only a part of the time, and the last word counts.
+func TestNextHopThatFlapsIsFollowedAPartOfTheTime(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.ribTakes = 100 * time.Millisecond
+		w.start(t)
+		w.learnBy("10.244.2.0/24", via("198.51.100.7"))
+		time.Sleep(time.Minute)
+		w.mu.Lock()
+		before := w.ribReads
+		w.mu.Unlock()
+		for i := range 200 { // for ten seconds
+			w.lead("198.51.100.7", fmt.Sprintf("192.0.2.%d", 20+i%2))
+			time.Sleep(50 * time.Millisecond)
+		}
+		w.lead("198.51.100.7", "192.0.2.33")
+		time.Sleep(2 * time.Second)
+		w.mustLead(t, "10.244.2.0/24", "192.0.2.33")
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if reads := w.ribReads - before; reads > 14 {
+			t.Errorf("the RIB was read %d times in twelve seconds", reads)
+		}
 	})
 }

@@ -160,6 +160,10 @@ func (l *Loop) replan(ctx context.Context) error {
 	if l.plan == nil && l.snap.Nodes[l.Node] == nil {
 		return l.noSuchNode()
 	}
+	if l.local.NodeName == "" { // facts that could not be read are not facts that are not so
+		l.backOff()
+		return nil
+	}
 	first := l.plan == nil
 	l.plan = plan.Build(l.snap, l.local, l.plan)
 	l.noteProblems(ctx)

@@ -44,6 +44,7 @@ type world struct {
 	events     chan struct{}
 	rib        map[netip.Prefix]bgp.RIBChange
 	ribErr     error
+	ribTakes   time.Duration
 	ribReads   int
 	queue      *bgp.RIBQueue
 
@@ -128,6 +129,7 @@ func (w *world) SessionEvents() <-chan struct{} { return w.events }
 func (w *world) Queue() *bgp.RIBQueue           { return w.queue }
 
 func (w *world) RIB(context.Context) ([]bgp.RIBChange, error) {
+	time.Sleep(w.ribTakes) // in the time of the simulated world
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ribReads++
@@ -691,6 +693,26 @@ func TestHostFactsThatCannotBeReadKeepTheLast(t *testing.T) {
 		}
 		if !strings.Contains(w.last.Speaker.Error, "no") {
 			t.Errorf("the report does not tell: %+v", w.last.Speaker)
+		}
+	})
+}
+
+// Facts that have never been read are not facts: a plan of none would take everything down.
+func TestNothingIsPlannedBeforeTheHostHasBeenRead(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.hostError = errors.New("no")
+		w.inherit("10.244.9.0/24")
+		w.start(t)
+		pass(10 * time.Minute)
+		if w.applies != 0 || w.prefixes() != "10.244.9.0/24" {
+			t.Errorf("applied %d times, the kernel holds %s", w.applies, w.prefixes())
+		}
+		w.mu.Lock()
+		w.hostError = nil
+		w.mu.Unlock()
+		pass(time.Minute)
+		if len(w.desired.Peers) != 1 {
+			t.Errorf("once it can be read: %+v", w.desired.Peers)
 		}
 	})
 }

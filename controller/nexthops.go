@@ -53,7 +53,7 @@ func (f *Forwarder) retrace(ctx context.Context) error {
 	if f.ways.SameOthers(others) {
 		return nil
 	}
-	return f.reconcile(ctx)
+	return f.soon(ctx)
 }
 
 // decideAmong decides about prefixes none of whose best paths leads anywhere, and notes them.

@@ -75,19 +75,18 @@ func (k *kernel) Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr
 	return k.fib.Follow(ctx, addrs)
 }
 
-// Local reads the facts of the host.
+// Local reads the facts of the host. Of the links of pods, which come and go all the time and
+// lead to no network, it says nothing: a plan that nothing concerns need not be made again.
 func (k *kernel) Local() (plan.Local, error) {
 	facts, err := k.sysctls.readHost()
 	if err != nil {
 		return plan.Local{}, err
 	}
 	local := plan.Local{LinksDown: map[int]bool{}, Sysctls: k.sysctls.wrong(facts)}
-	for _, link := range facts.Links {
-		if !link.Carrier {
-			local.LinksDown[link.Index] = true
-		}
-	}
 	for _, a := range facts.Networks() {
+		if link, ok := facts.Link(a.Link); ok && !link.Carrier {
+			local.LinksDown[a.Link] = true
+		}
 		local.Networks = append(local.Networks, plan.Network{Prefix: a.Network, Addr: a.Addr, Link: a.Link})
 	}
 	// Where two links lead to one network, that with carrier counts.
@@ -95,7 +94,9 @@ func (k *kernel) Local() (plan.Local, error) {
 		return cmp.Compare(rank(local.LinksDown[a.Link]), rank(local.LinksDown[b.Link]))
 	})
 	for _, a := range facts.Addresses {
-		local.Addresses = append(local.Addresses, a.Addr)
+		if !a.Addr.IsLinkLocalUnicast() {
+			local.Addresses = append(local.Addresses, a.Addr)
+		}
 	}
 	return local, nil
 }

@@ -10,6 +10,11 @@ import (
 
 // guard holds against every peer, whatever its import rules say.
 func (im *Importer) guard(prefix netip.Prefix) (reason, message string) {
+	for _, special := range specialPurpose {
+		if within(prefix, special) {
+			return ReasonSpecialPurpose, fmt.Sprintf("%s is nothing that is routed (RFC 6890)", special)
+		}
+	}
 	if prefix.IsSingleIP() && im.addresses[prefix.Addr()] {
 		return ReasonOwnAddress, "the prefix is an address of this node"
 	}
@@ -35,6 +40,12 @@ func (im *Importer) guard(prefix netip.Prefix) (reason, message string) {
 	}
 	return "", ""
 }
+
+// specialPurpose are ranges of addresses that stay on a link or on a host, or are none of a host.
+var specialPurpose = parsePrefixes([]string{
+	"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4",
+	"::/128", "::1/128", "fe80::/10", "ff00::/8",
+})
 
 // within reports whether inner equals outer or is more specific.
 func within(inner, outer netip.Prefix) bool {
@@ -99,7 +110,7 @@ func (im *Importer) intoItself(prefix netip.Prefix, p bgp.Path, ways *Ways) *Ref
 		}
 	}
 	if prefix.Contains(peer) && im.isRemote(peer) {
-		if own, ok := ways.own[peer]; !ok || own.Prefix.Bits() < prefix.Bits() {
+		if own, ok := ways.own[peer]; !ok || im.beats(prefix, own) {
 			return refused("the session with %s, which the prefix came by, would then itself take this route", peer)
 		}
 	}

@@ -181,7 +181,7 @@ func refusalOf(prefix netip.Prefix, p bgp.Path, reason, message string) Refusal 
 // route builds the wanted route from the next hops; the same set of hops gives the same route.
 func (im *Importer) route(prefix netip.Prefix, hops []routes.NextHop) *routes.Route {
 	slices.SortFunc(hops, func(a, b routes.NextHop) int {
-		return cmp.Or(a.Gateway.Compare(b.Gateway), cmp.Compare(a.Link, b.Link))
+		return cmp.Or(a.Gateway.Compare(b.Gateway), cmp.Compare(a.Link, b.Link), cmp.Compare(b.Weight, a.Weight))
 	})
 	hops = slices.CompactFunc(hops, func(a, b routes.NextHop) bool { return a.Gateway == b.Gateway && a.Link == b.Link })
 	if n := im.kernel.MaxPaths; len(hops) > n {
@@ -227,10 +227,22 @@ func (im *Importer) onLink(p bgp.Path) (hop routes.NextHop, reason, message stri
 	if !ok {
 		return hop, ReasonNextHopUnreachable, fmt.Sprintf("the next hop %s is on none of this node's links", p.NextHop)
 	}
+	if !isHost(plain, network.Prefix) {
+		return hop, ReasonNextHopUnreachable, fmt.Sprintf("the next hop %s is no host's address in %s", p.NextHop, network.Prefix)
+	}
 	if im.linksDown[network.Link] {
 		return hop, ReasonLinkDown, fmt.Sprintf("the link to the next hop %s has no carrier", p.NextHop)
 	}
 	return routes.NextHop{Gateway: plain, Link: network.Link, Weight: 1}, "", ""
+}
+
+// isHost reports whether an address may be that of a host in its network: in IPv4 neither the
+// first nor the last one, but for networks of two (RFC 3021).
+func isHost(addr netip.Addr, network netip.Prefix) bool {
+	if !addr.Is4() || network.Bits() >= addr.BitLen()-1 {
+		return true
+	}
+	return addr != network.Addr() && network.Contains(addr.Next())
 }
 
 // Key returns the key under which a learned prefix stands in the kernel.

@@ -32,7 +32,7 @@ var update = flag.Bool("update", false, "rewrite what the cases expect; read the
 //	         for itself, the family both IPv4 and IPv6 where it is "both", the node "-" where there is none
 //	plan     the plan, as text
 //	then-*.yaml, then-endpoints, then   what replaces those of the same name, and the plan after
-//	others   the kernel's routes that are not ours: "PREFIX [via GATEWAY] link N", "PREFIX unreachable"
+//	others   the kernel's routes that are not ours: "PREFIX [via GATEWAY] link N [metric M]", "PREFIX unreachable"
 //	rib      learned paths: "PREFIX from PEER via NEXTHOP [bandwidth N]", lines of one prefix together, the best
 //	         first; "or" before a path that the decision process puts behind those above it
 //	routes   what becomes of them
@@ -277,6 +277,12 @@ func parseOthers(t *testing.T, text string) []routes.Route {
 			switch fields[i] {
 			case "via":
 				route.NextHops = append(route.NextHops, routes.NextHop{Gateway: netip.MustParseAddr(fields[i+1])})
+			case "metric":
+				metric, err := strconv.ParseUint(fields[i+1], 10, 32)
+				if err != nil {
+					t.Fatalf("others: cannot read %q", line)
+				}
+				route.Metric = uint32(metric)
 			case "link":
 				link, err := strconv.Atoi(fields[i+1])
 				if err != nil {

@@ -51,6 +51,8 @@ const (
 	ReasonServiceRange = "ServiceRange"
 	// ReasonProtected: the prefix lies inside a protected prefix.
 	ReasonProtected = "Protected"
+	// ReasonSpecialPurpose: the prefix lies inside a range that is not routed.
+	ReasonSpecialPurpose = "SpecialPurpose"
 	// ReasonDefaultRoute: a default route that no import rule names.
 	ReasonDefaultRoute = "DefaultRoute"
 	// ReasonCoversHost: the prefix covers a peer, another node or the API server, and no

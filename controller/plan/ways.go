@@ -142,12 +142,12 @@ func (t *tracer) trace(addr netip.Addr) way {
 	}
 	own, hasOwn := t.out.own[addr]
 	for _, bits := range t.bits {
-		if hasOwn && bits <= own.Prefix.Bits() {
-			break // of equal ones the kernel's own stands, and ours waits
-		}
 		prefix, err := addr.Prefix(bits)
 		if err != nil {
 			continue // the length is one of the other family
+		}
+		if hasOwn && !t.im.beats(prefix, own) {
+			break
 		}
 		if hops := t.follow(prefix); len(hops) > 0 {
 			t.known[addr] = way{hops: hops}
@@ -156,6 +156,15 @@ func (t *tracer) trace(addr netip.Addr) way {
 	}
 	t.known[addr] = t.im.ownWay(addr, own, hasOwn)
 	return t.known[addr]
+}
+
+// beats reports whether the kernel would take a route of ours before one of others to an address
+// that both cover.
+func (im *Importer) beats(ours netip.Prefix, theirs routes.Route) bool {
+	if ours.Bits() != theirs.Prefix.Bits() {
+		return ours.Bits() > theirs.Prefix.Bits()
+	}
+	return im.kernel.Metric < theirs.Metric // of the very same, theirs stands, and ours waits
 }
 
 // follow returns the ways out of a learned prefix; none if it is not learned or leads nowhere.
