@@ -6,6 +6,7 @@
 package bgp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -120,6 +121,8 @@ type Peer struct {
 	Address netip.Addr // with zone when link-local
 	Port    uint16     // 0: 179
 	ASN     uint32     // as expected in the peer's OPEN
+	// AnyExternal takes any number in the peer's OPEN but our own, in place of ASN, which is 0.
+	AnyExternal bool
 
 	LocalASN     uint32     // as the peer sees us; 0: the speaker's own (RFC 7705)
 	LocalAddress netip.Addr // source address; the zero Addr leaves it to the kernel
@@ -164,12 +167,10 @@ type Peer struct {
 }
 
 // Internal reports whether the session is one within an AS, for a speaker of that number.
-func (p Peer) Internal(asn uint32) bool {
-	if p.LocalASN != 0 {
-		asn = p.LocalASN
-	}
-	return p.ASN == asn
-}
+func (p Peer) Internal(asn uint32) bool { return p.ASN == p.OwnASN(asn) }
+
+// OwnASN is our number as the peer sees it, for a speaker of that number.
+func (p Peer) OwnASN(asn uint32) uint32 { return cmp.Or(p.LocalASN, asn) }
 
 // Equal reports whether the two are wanted alike.
 func (p Peer) Equal(other Peer) bool {
@@ -179,7 +180,7 @@ func (p Peer) Equal(other Peer) bool {
 		p.EBGPMultihopTTL == other.EBGPMultihopTTL && p.GracefulRestart == other.GracefulRestart && p.NextHops == other.NextHops && p.Down == other.Down &&
 		p.LocalASN == other.LocalASN && p.TTLSecurityHops == other.TTLSecurityHops && p.AllowOwnAS == other.AllowOwnAS &&
 		sameValue(p.ImportLocalPref, other.ImportLocalPref) && p.Shutdown == other.Shutdown && p.ShutdownMessage == other.ShutdownMessage &&
-		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection && p.Limit == other.Limit &&
+		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection && p.Limit == other.Limit && p.AnyExternal == other.AnyExternal &&
 		slices.Equal(p.Families, other.Families) && sameRules(p.Import, other.Import)
 }
 
@@ -388,7 +389,7 @@ const (
 type Session struct {
 	Peer    string // name of the Peer
 	Address netip.Addr
-	ASN     uint32 // as configured
+	ASN     uint32 // as configured; with AnyExternal as the peer last said, 0 if it has not
 	State   SessionState
 	Since   time.Time // of the last change between Established and not; zero if never up
 

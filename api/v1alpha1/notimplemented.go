@@ -25,7 +25,6 @@ var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 	{"spec.interface", func(s *BGPPeerSpec) bool { return s.Interface != "" }},
 	{"spec.defaultGateway", func(s *BGPPeerSpec) bool { return s.DefaultGateway != nil }},
 	{"spec.listenRange", func(s *BGPPeerSpec) bool { return s.ListenRange != "" }},
-	{"spec.asnType External", func(s *BGPPeerSpec) bool { return s.ASNType == ASNExternal }},
 	{"spec.localInterface", func(s *BGPPeerSpec) bool { return s.LocalInterface != "" }},
 	{"spec.extendedNextHop", func(s *BGPPeerSpec) bool { return isNot(s.ExtendedNextHop, false) }},
 	{"spec.bfd", func(s *BGPPeerSpec) bool { return s.BFD != nil }},
@@ -48,7 +47,7 @@ func (s *BGPSpeaker) NotImplemented() []string {
 }
 
 // NotImplemented is as that of [BGPSpeaker]. A peer for which it names "spec.interface",
-// "spec.defaultGateway", "spec.listenRange" or "spec.asnType External" can have no session.
+// "spec.defaultGateway" or "spec.listenRange" can have no session.
 func (p *BGPPeer) NotImplemented() []string {
 	return setWithoutEffect(&p.Spec, peerFieldsWithoutEffect)
 }

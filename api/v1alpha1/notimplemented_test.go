@@ -32,7 +32,7 @@ var withEffect = map[string][]string{
 		"spec.readiness.probes.http.port", "spec.readiness.probes.http.path", "spec.readiness.probes.file.path",
 	},
 	v1alpha1.KindBGPPeer: {
-		"spec.nodeSelector", "spec.address", "spec.port", "spec.asn", "spec.asnType Internal",
+		"spec.nodeSelector", "spec.address", "spec.port", "spec.asn", "spec.asnType Internal", "spec.asnType External",
 		"spec.localASN", "spec.localAddress", "spec.passive", "spec.ttlSecurityHops", "spec.allowOwnAS",
 		"spec.adminState Down", "spec.adminMessage", "spec.import.localPref",
 		"spec.import.maxPrefixes", "spec.import.maxPrefixesAction Shutdown", "spec.import.maxPrefixesRestartSeconds",

@@ -96,7 +96,7 @@ func (s *Speaker) nextPolicy(w wanted, now []audience, asn uint32) (policy, map[
 	next := policy{asn: asn, imports: make(map[netip.Addr]imported, len(w.peers)), classes: classes, reflected: passed}
 	for addr, p := range w.peers {
 		next.imports[addr] = imported{
-			rules: p.Import, own: ownAS{p.LocalASN, p.AllowOwnAS}, pref: p.ImportLocalPref, from: p.Reflection, mark: marks[p.Reflection],
+			rules: p.Import, external: p.AnyExternal, own: ownAS{p.LocalASN, p.AllowOwnAS}, pref: p.ImportLocalPref, from: p.Reflection, mark: marks[p.Reflection],
 		}
 	}
 	return next, byPrefix
@@ -332,6 +332,9 @@ func (s *Speaker) applyPeers(ctx context.Context, w wanted) []error {
 func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	guarded := p.Password != ""
 	conf := apiPeer(p, s.held.gr, guarded)
+	if s.showsOurs(p) {
+		conf.Conf.PeerAsn = nobodysASN
+	}
 	old, known := s.held.peers[p.Address]
 	delete(s.held.waiting, p.Address)
 	if old.over.keepsDown(p.Limit, time.Now()) {

@@ -83,7 +83,7 @@ func checkPeer(p bgp.Peer) (bgp.Peer, error) {
 	if p.Name == "" {
 		return p, errors.New("it has no name")
 	}
-	if p.ASN == 0 {
+	if p.ASN == 0 && !p.AnyExternal {
 		return p, errors.New("its ASN is 0")
 	}
 	for _, check := range []func(bgp.Peer) error{checkAddresses, checkPassword, checkTimers, checkFamilies, checkNextHops, checkReflection} {

@@ -184,6 +184,9 @@ func (l *logger) observe(msg string, fields log.Fields) {
 		l.sessions.attempt(addr, "the peer sent NOTIFICATION "+notification(fields))
 	case "sent notification":
 		l.sessions.attempt(addr, "we sent NOTIFICATION "+notification(fields))
+		if asn := refusedASN(fields); asn != 0 {
+			l.sessions.saw(addr, asn)
+		}
 	case "hold timer expired":
 		l.sessions.attempt(addr, "hold timer expired: nothing was heard from the peer")
 	}

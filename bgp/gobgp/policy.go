@@ -102,6 +102,7 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 		Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
 		Actions:    &api.Actions{RouteAction: api.RouteAction_ACCEPT},
 	}}, b.loopStatements(p)...)
+	statements = append(statements, b.externalStatements(p)...)
 	if len(p.reflected) > 0 {
 		statements = append(statements, unmark())
 	}

@@ -41,10 +41,13 @@ type reflected struct {
 // imported is what is done with the paths of a peer.
 type imported struct {
 	rules []bgp.PrefixRule
-	own   ownAS
-	pref  *uint32 // the LOCAL_PREF that they get; nil: what they have
-	from  bgp.Reflection
-	mark  int // number of the reflected that they belong to; 0: they are not passed on
+	// external refuses what comes from our own AS: GoBGP lets a peer in before its number is checked.
+	external bool
+
+	own  ownAS
+	pref *uint32 // the LOCAL_PREF that they get; nil: what they have
+	from bgp.Reflection
+	mark int // number of the reflected that they belong to; 0: they are not passed on
 }
 
 // numberReflected numbers what is passed on, if anything is. A number stays while, among the

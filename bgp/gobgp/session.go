@@ -81,9 +81,15 @@ func (s *Speaker) describe(session *bgp.Session, p bgp.Peer, peer *api.Peer) {
 	session.Since = record.since
 	session.LastError = record.lastDown
 	session.State = sessionState(peer.GetState().GetSessionState())
+	if p.AnyExternal {
+		session.ASN = record.asn
+	}
 	if session.State != bgp.Established {
 		if record.lastAttempt != "" {
 			session.LastError = withHint(record.lastAttempt, p)
+		}
+		if s.showsOurs(p) {
+			session.LastError = oursInWords(record.asn)
 		}
 		for _, f := range p.Families {
 			session.Families = append(session.Families, bgp.FamilySession{Family: f})

@@ -19,10 +19,12 @@ type sessionLog struct {
 	peers   int // how many there should be
 	// allUp says that all of them are established. It is asked for each path.
 	allUp atomic.Bool
+	seen  chan struct{} // readable after a peer has shown another AS number than before
 }
 
 type sessionRecord struct {
 	established  bool
+	asn          uint32                   // in the peer's last OPEN; 0: there was none
 	since        time.Time                // of the last change of established
 	endOfRIB     map[bgp.Family]time.Time // when it last came
 	lastDown     string                   // why the session last went down
@@ -31,7 +33,7 @@ type sessionRecord struct {
 }
 
 func newSessionLog() *sessionLog {
-	return &sessionLog{records: map[netip.Addr]*sessionRecord{}}
+	return &sessionLog{records: map[netip.Addr]*sessionRecord{}, seen: make(chan struct{}, 1)}
 }
 
 // with changes the record of a peer.
@@ -67,6 +69,16 @@ func (l *sessionLog) changed(addr netip.Addr, established bool) bool {
 		}
 	})
 	return isNew
+}
+
+// saw notes the AS number that a peer shows.
+func (l *sessionLog) saw(addr netip.Addr, asn uint32) {
+	l.with(addr, func(r *sessionRecord) {
+		if r.asn != asn {
+			r.asn = asn
+			signal(l.seen)
+		}
+	})
 }
 
 func (l *sessionLog) endOfRIB(addr netip.Addr, family bgp.Family) {

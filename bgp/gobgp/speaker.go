@@ -122,6 +122,8 @@ func (s *Speaker) Run(ctx context.Context) error {
 			return nil
 		case <-limits.C:
 			limits.Reset(s.enforceLimits(ctx))
+		case <-s.sessions.seen:
+			s.checkASNs(ctx)
 		case <-s.lost:
 			s.applyWaiting(ctx)
 		case <-s.log.synced:

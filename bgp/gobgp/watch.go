@@ -53,6 +53,9 @@ func (s *Speaker) handlePeer(event *api.WatchEventResponse_PeerEvent) {
 	}
 	state := event.GetPeer().GetState()
 	established := state.GetSessionState() == api.PeerState_ESTABLISHED
+	if established { // before that, GoBGP can leave the connection open of a peer that is taken away
+		s.sessions.saw(parseAddr(state.GetNeighborAddress()), state.GetPeerAsn())
+	}
 	if s.sessions.changed(parseAddr(state.GetNeighborAddress()), established) && !established {
 		signal(s.lost)
 	}

@@ -118,7 +118,10 @@ func diff(was memory, r *report.Report) (now memory, due []news) {
 // sessionNews tells of a session that came up, went down, or does not come up.
 func sessionNews(r *report.Report, s report.Session, key string, known said) (news, bool) {
 	n := news{key: key, about: partner(s.Object), action: "Peer"}
-	who := fmt.Sprintf("%s: the session with %s (AS %d)", r.Node, s.Address, s.ASN)
+	who := fmt.Sprintf("%s: the session with %s", r.Node, s.Address)
+	if s.ASN != 0 { // an external peer's is not known before it says so
+		who += fmt.Sprintf(" (AS %d)", s.ASN)
+	}
 	switch {
 	case s.State == bgp.Established:
 		n.urgency, n.reason, n.note = 2, reasonSessionUp, who+" is up"

@@ -125,8 +125,11 @@ func (b *builder) sessionOf(p *v1alpha1.BGPPeer, address, local netip.Addr) bgp.
 		GracefulRestart: p.Spec.GracefulRestart == nil || p.Spec.GracefulRestart.Enabled == nil || *p.Spec.GracefulRestart.Enabled,
 		Import:          b.importRules(p),
 	}
-	if p.Spec.ASN != nil { // otherwise asnType Internal
+	switch { // otherwise asnType Internal
+	case p.Spec.ASN != nil:
 		peer.ASN = uint32(*p.Spec.ASN)
+	case p.Spec.ASNType == v1alpha1.ASNExternal:
+		peer.ASN, peer.AnyExternal = 0, true
 	}
 	if p.Spec.EBGPMultihopTTL != nil {
 		peer.EBGPMultihopTTL = uint8(*p.Spec.EBGPMultihopTTL)
@@ -171,8 +174,7 @@ func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
 func essential(without []string) []string {
 	return slices.DeleteFunc(without, func(path string) bool {
 		switch path {
-		case "spec.interface", "spec.defaultGateway", "spec.listenRange", "spec.asnType External",
-			"spec.localInterface":
+		case "spec.interface", "spec.defaultGateway", "spec.listenRange", "spec.localInterface":
 			return false
 		}
 		return true

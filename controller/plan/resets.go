@@ -71,7 +71,8 @@ func reflectionChanges(a, b bgp.Peer) []string {
 // its connection is made of.
 func peerChanges(a, b bgp.Peer) []string {
 	var out []string
-	out = note(out, a.ASN != b.ASN, "asn")
+	out = note(out, a.ASN != b.ASN && a.AnyExternal == b.AnyExternal, "asn")
+	out = note(out, a.AnyExternal != b.AnyExternal, "asnType")
 	out = note(out, a.LocalASN != b.LocalASN, "localASN")
 	out = note(out, a.Port != b.Port, "port")
 	out = note(out, a.LocalAddress != b.LocalAddress, "localAddress")

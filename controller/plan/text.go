@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fairway-bgp/fairway/bgp"
@@ -76,7 +77,11 @@ func (p *Plan) String() string {
 }
 
 func writePeer(b *strings.Builder, p bgp.Peer) {
-	fmt.Fprintf(b, "peer %s asn %d port %d", p.Name, p.ASN, p.Port)
+	asn := strconv.FormatUint(uint64(p.ASN), 10)
+	if p.AnyExternal {
+		asn = "external"
+	}
+	fmt.Fprintf(b, "peer %s asn %s port %d", p.Name, asn, p.Port)
 	if p.LocalASN != 0 {
 		fmt.Fprintf(b, " local-asn %d", p.LocalASN)
 	}

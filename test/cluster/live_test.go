@@ -327,6 +327,16 @@ func (l *liveRig) resets() {
 		l.step(step{what: "the third with " + field, resets: []string{third}, ups: []string{third},
 			do: l.put("third.yaml", livePeer(third, "passwordSecretRef: {name: third}", "families: [IPv4Unicast]", field))})
 	}
+	external := func(session, asn string, more ...string) string {
+		return strings.Replace(livePeer(session, more...), asn, "asnType: External", 1)
+	}
+	l.step(step{what: "the third may have any number but ours", resets: []string{third}, ups: []string{third},
+		do: l.put("third.yaml", external(third, "asn: 65003", "passwordSecretRef: {name: third}", "gracefulRestart: {enabled: false}"))})
+	l.step(step{what: "so may the core, which has ours", resets: []string{core}, down: []string{core}, do: l.put("core.yaml", external(core, "asn: 64512")),
+		seen: func() error {
+			return l.says("BGPNodeState_node-1", "AS number is 64512, our own, and asnType is External")
+		}})
+	l.step(step{what: "the core with its number", resets: []string{core}, ups: []string{core}, do: l.put("core.yaml", livePeer(core))})
 	l.step(step{what: "the restart time of the speaker, which the third has no part in", resets: []string{tor, core}, ups: []string{tor, core},
 		do: l.put("speaker.yaml", liveSpeaker("gracefulRestart: {restartTimeSeconds: 60}"))})
 }
