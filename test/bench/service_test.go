@@ -66,7 +66,7 @@ func TestWireTellsOfWhatWasWithdrawnUnasked(t *testing.T) {
 	toggles := &toggles{services: 1000}
 	stays, changes := netip.MustParsePrefix("10.96.0.10/32"), toggles.prefix(0)
 	w := newWire(maps.Keys(map[netip.Prefix]bool{stays: true, changes: true}), toggles)
-	began := w.expect(changes, false)
+	began := w.expect(changes, false).began
 	w.see(update{at: began.Add(5 * time.Millisecond), withdrawn: []netip.Prefix{changes}})
 	if took := w.settle(t.Context()); len(took) != 1 || took[0].took != 5 {
 		t.Errorf("heard after %v ms, want 5", took)

@@ -116,18 +116,14 @@ func (t *toggles) pace(ctx context.Context, w *wire, count int, apart time.Durat
 	for range count {
 		i := t.made % len(t.on)
 		t.made++
-		t.on[i] = !t.on[i]
-		on := t.on[i]
 		all.Go(func() error {
-			t.turns[i].Lock()
-			defer t.turns[i].Unlock()
-			began := w.expect(t.prefix(i), on)
-			if err := t.set(inner, i, on); err != nil {
+			request, err := t.turn(inner, i, w)
+			if err != nil {
 				return fmt.Errorf("changing %s: %w", service(t.number(i)).Name, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			took.request = append(took.request, milliseconds(time.Since(began)))
+			took.request = append(took.request, request)
 			return nil
 		})
 		if apart > 0 { // never in step with what the agent does each second
@@ -142,6 +138,21 @@ func (t *toggles) pace(ctx context.Context, w *wire, count int, apart time.Durat
 	}
 	took.add(w.settle(ctx))
 	return took, ctx.Err()
+}
+
+// turn changes a toggle and waits until the router has heard of it, for what is changed back
+// before nobody ever hears of. It returns how many milliseconds the API server took.
+func (t *toggles) turn(ctx context.Context, i int, w *wire) (request float64, err error) {
+	t.turns[i].Lock()
+	defer t.turns[i].Unlock()
+	t.on[i] = !t.on[i]
+	asked := w.expect(t.prefix(i), t.on[i])
+	if err := t.set(ctx, i, t.on[i]); err != nil {
+		return 0, err
+	}
+	request = milliseconds(time.Since(asked.began))
+	asked.await(ctx)
+	return request, nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -41,6 +41,18 @@ type event struct {
 type request struct {
 	began   time.Time
 	watched time.Time // when a watch had the change
+	heard   chan struct{}
+}
+
+// await waits until the router has heard of it, or for a while.
+func (r *request) await(ctx context.Context) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-r.heard:
+	case <-late.C:
+	case <-ctx.Done():
+	}
 }
 
 // newWire expects that all prefixes stay but those that are toggled. Without toggles all stay.
@@ -58,12 +70,12 @@ func newWire(all func(func(netip.Prefix) bool), t *toggles) *wire {
 }
 
 // expect notes what is about to be asked for.
-func (w *wire) expect(prefix netip.Prefix, announced bool) (began time.Time) {
+func (w *wire) expect(prefix netip.Prefix, announced bool) *request {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	began = time.Now()
-	w.waiting[event{prefix, announced}] = &request{began: began}
-	return began
+	r := &request{began: time.Now(), heard: make(chan struct{})}
+	w.waiting[event{prefix, announced}] = r
+	return r
 }
 
 // see takes in an UPDATE.
@@ -91,6 +103,7 @@ func (w *wire) seeOne(e event, at time.Time) {
 	}
 	w.took = append(w.took, heard{e, milliseconds(at.Sub(r.began)), milliseconds(at.Sub(r.watched))})
 	delete(w.waiting, e)
+	close(r.heard)
 	if len(w.waiting) == 0 {
 		select {
 		case w.idle <- struct{}{}:
@@ -146,12 +159,18 @@ func (w *wire) strange() []string {
 
 // follow watches what the toggles change, as the agent does, until the context ends.
 func (t *toggles) follow(ctx context.Context, w *wire) error {
-	services, err := t.client.CoreV1().Services("default").Watch(ctx, metav1.ListOptions{})
+	// From now on: what there is already would be too much at once for a plain watch.
+	newest, err := t.client.CoreV1().Services("default").List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return err
+	}
+	from := metav1.ListOptions{ResourceVersion: newest.ResourceVersion}
+	services, err := t.client.CoreV1().Services("default").Watch(ctx, from)
 	if err != nil {
 		return err
 	}
 	defer services.Stop()
-	endpoints, err := t.client.DiscoveryV1().EndpointSlices("default").Watch(ctx, metav1.ListOptions{})
+	endpoints, err := t.client.DiscoveryV1().EndpointSlices("default").Watch(ctx, from)
 	if err != nil {
 		return err
 	}
