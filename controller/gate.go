@@ -70,8 +70,11 @@ type gate struct {
 	want    bgp.Advertisements // of the last plan
 	waiting map[netip.Prefix]wait
 	leaving map[netip.Prefix]leaver // none of them wanted
-	through bgp.Advertisements      // want without what waits, and what is leaving; of the last admit
-	touched []netip.Prefix          // those that through may be wrong about
+	// others are the addresses of Local Services that are wanted, and since when endpoints on
+	// other nodes are ready too; the zero Time: none is.
+	others  map[netip.Prefix]time.Time
+	through bgp.Advertisements // want without what waits, and what is leaving; of the last admit
+	touched []netip.Prefix     // those that through may be wrong about
 	// before are the prefixes that an earlier process announced: they are let through as long
 	// as it is not known how things are.
 	before    map[netip.Prefix]bool
@@ -86,7 +89,7 @@ type wait struct {
 }
 
 func newGate() *gate {
-	return &gate{waiting: map[netip.Prefix]wait{}, leaving: map[netip.Prefix]leaver{}}
+	return &gate{waiting: map[netip.Prefix]wait{}, leaving: map[netip.Prefix]leaver{}, others: map[netip.Prefix]time.Time{}}
 }
 
 // follow takes what a plan has changed. Pod CIDRs do not wait, nor does what is announced already
@@ -103,7 +106,11 @@ func (g *gate) follow(p *plan.Plan, now time.Time) {
 			if !waits {
 				g.leave(p, prefix, now)
 			}
+			delete(g.others, prefix)
 			continue
+		}
+		if local, _ := p.Elsewhere(prefix); local && !was {
+			g.others[prefix] = time.Time{}
 		}
 		if _, leaves := g.leaving[prefix]; leaves || was && !waits {
 			delete(g.leaving, prefix)
@@ -122,6 +129,7 @@ func (g *gate) follow(p *plan.Plan, now time.Time) {
 	}
 	g.want = want
 	g.handOver(p, now)
+	g.lookElsewhere(p, now)
 	if now.Sub(g.refreshed) >= refreshPeriod {
 		g.refresh(p)
 		g.refreshed = now

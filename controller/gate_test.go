@@ -23,7 +23,7 @@ import (
 // 10.96.0.97, and so on by the letter. A capital letter is a Local Service with the load
 // balancer IP 203.0.113.65 and the healthCheckNodePort 30065; it has a ready endpoint on
 // this node, or with "-" behind it one that is about to end, or with ">" besides that a ready
-// one on another node, or with ">>" only that.
+// one on another node, or with ">>" only that; with "+" behind it one on each.
 func gateSite(delay time.Duration, probes []string, aggregation int32, services string) (*snapshot.Snapshot, plan.Local) {
 	w := newWorld()
 	milliseconds := int32(delay / time.Millisecond)
@@ -91,6 +91,7 @@ func endpointOf(service *snapshot.Service, state string) *snapshot.EndpointSlice
 			"-":  {{Node: "node-1", Draining: 1}},
 			">":  {{Node: "node-1", Draining: 1}, there},
 			">>": {there},
+			"+":  {{Node: "node-1", Ready: 1}, there},
 		}[state]}
 	}
 	return endpointsMade[key]
@@ -186,6 +187,21 @@ func TestGate(t *testing.T) {
 			{time.Second, "A> a>", open, nil, "A a pods"},
 			{time.Second + delay + handoverTime - 1, "A> a>", open, nil, "A a pods"},
 			{time.Second + delay + handoverTime, "A> a>", open, nil, "a pods"},
+		}},
+		{"or less where they are ready already", delay, 32, nil, []step{
+			{0, "A B", open, []uint16{30065, 30066}, "pods, waiting: A DataplaneDelay, B DataplaneDelay"},
+			{delay, "A B", open, []uint16{30065, 30066}, "A B pods"},
+			{time.Second, "A+ B+", open, nil, "A B pods"},
+			{2 * time.Second, "A> B+", open, nil, "A B pods"},
+			{time.Second + delay + handoverTime - 1, "A> B+", open, nil, "A B pods"},
+			{time.Second + delay + handoverTime, "A> B>", open, nil, "pods"},
+		}},
+		{"counted anew when none of them was meanwhile", 0, 32, nil, []step{
+			{0, "A", open, []uint16{30065}, "A pods"},
+			{time.Second, "A+", open, nil, "A pods"},
+			{2 * time.Second, "A", open, nil, "A pods"},
+			{9 * time.Second, "A>", open, nil, "A pods"},
+			{9*time.Second + handoverTime, "A>", open, nil, "pods"},
 		}},
 		{"but no longer than it is served", 0, 32, nil, []step{
 			{0, "A", open, []uint16{30065}, "A pods"},

@@ -18,10 +18,30 @@ type leaver struct {
 	audience *bgp.Audience
 }
 
-// leave has a prefix that was announced stay for a while, if it can be.
+// leave has a prefix that was announced stay, if it can be served, until those nodes that are
+// to announce it have been ready for it long enough.
 func (g *gate) leave(p *plan.Plan, prefix netip.Prefix, now time.Time) {
-	if audience := p.Handover(prefix); audience != nil {
-		g.leaving[prefix] = leaver{now.Add(p.Readiness.Delay + handoverTime), audience}
+	since := g.others[prefix]
+	if since.IsZero() {
+		since = now
+	}
+	until := since.Add(p.Readiness.Delay + handoverTime)
+	if audience := p.Handover(prefix); audience != nil && now.Before(until) {
+		g.leaving[prefix] = leaver{until, audience}
+	}
+}
+
+// lookElsewhere notes since when others are ready for what this node might hand over to them.
+func (g *gate) lookElsewhere(p *plan.Plan, now time.Time) {
+	for prefix, since := range g.others {
+		switch local, ready := p.Elsewhere(prefix); {
+		case !local:
+			delete(g.others, prefix)
+		case !ready:
+			g.others[prefix] = time.Time{}
+		case since.IsZero():
+			g.others[prefix] = now
+		}
 	}
 }
 

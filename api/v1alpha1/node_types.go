@@ -52,7 +52,7 @@ type Readiness struct {
 	// able to serve an address of a Service, it waits before it announces it, so
 	// that the service proxy can program it, 0 to 60000, default 0. Withdrawing
 	// does not wait, except while an endpoint here that is about to end serves
-	// on and others are ready elsewhere: then for as long and two seconds.
+	// on: until others elsewhere have been ready for as long and two seconds.
 	// Changing it resets no session.
 	//
 	// +optional

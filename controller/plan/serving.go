@@ -76,6 +76,25 @@ func (p *Plan) Handover(prefix netip.Prefix) *bgp.Audience {
 	return nil
 }
 
+// Elsewhere reports whether an address is one of Local Services alone, and whether they all
+// have ready endpoints on other nodes.
+func (p *Plan) Elsewhere(prefix netip.Prefix) (local, ready bool) {
+	a := p.announcer
+	if a == nil || !prefix.IsSingleIP() {
+		return false, false
+	}
+	claims := a.claims.of(prefix.Addr())
+	local, ready = len(claims) > 0, len(claims) > 0
+	for _, c := range claims {
+		if !c.local() {
+			return false, false
+		}
+		at := a.presenceOf(c.service, bgp.FamilyOf(prefix.Addr()))
+		ready = ready && at.ready > at.readyHere
+	}
+	return local, ready
+}
+
 // ports returns the healthCheckNodePorts of the Services that have an address, as far as they
 // count ready endpoints here: of those that are about to end, a service proxy says no.
 func (a *announcer) ports(addr netip.Addr) []uint16 {
