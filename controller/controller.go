@@ -106,3 +106,17 @@ type Filter interface {
 type Reporter interface {
 	Report(r *report.Report)
 }
+
+// SessionMemory keeps for the next process which sessions were up in this one.
+type SessionMemory interface {
+	// Load returns the names of their peers. Not known: nothing is to be concluded.
+	Load() (peers []string, known bool)
+	Store(peers []string) error
+}
+
+// PrefixMemory keeps for the next process which prefixes this one announced.
+type PrefixMemory interface {
+	// Load returns them. Not known: nothing is to be concluded.
+	Load() (prefixes []netip.Prefix, known bool)
+	Store(prefixes []netip.Prefix) error
+}

@@ -14,6 +14,9 @@ import (
 	"github.com/fairway-bgp/fairway/controller/report"
 )
 
+// reasonPodsUnknown: kube-proxy does not know the pods' networks.
+const reasonPodsUnknown = "PodsUnknownToProxy"
+
 // storePeriod is the least time between two times that the memory of what is announced is
 // written for changes of single prefixes: it holds all of them.
 const storePeriod = 10 * time.Second

@@ -320,3 +320,20 @@ func TestWhatIsAnnouncedIsRememberedAtMostEveryTenSeconds(t *testing.T) {
 		}
 	})
 }
+
+func TestAKubeProxyThatDoesNotKnowThePodsMattersForClusterIPs(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.advertise(32)
+		w.answers.PodsUnknown = true
+		w.start(t)
+		pass(time.Second)
+		if said := problems(w); !strings.Contains(said, "Node node-1  PodsUnknownToProxy: kube-proxy on this node does not know") {
+			t.Errorf("the report says %s", said)
+		}
+		w.change(func(s *snapshot.Snapshot) { s.Advertisements = nil })
+		pass(time.Second)
+		if said := problems(w); strings.Contains(said, reasonPodsUnknown) {
+			t.Errorf("where no ClusterIP is announced the report says %s", said)
+		}
+	})
+}

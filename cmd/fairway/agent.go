@@ -17,6 +17,7 @@ import (
 	"github.com/fairway-bgp/fairway/bgp/gobgp"
 	"github.com/fairway-bgp/fairway/controller"
 	"github.com/fairway-bgp/fairway/controller/admin"
+	"github.com/fairway-bgp/fairway/controller/probe"
 	"github.com/fairway-bgp/fairway/routes/netlink"
 	"github.com/fairway-bgp/fairway/routes/nft"
 )
@@ -142,7 +143,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 	web := admin.New(time.Now)
 	refuser := controller.NewRefuser(nft.Filter{}, log.With("component", "filter"))
 	forwarder := controller.NewForwarder(speaker, kernel.table, kernel, log.With("component", "routes"))
-	prober := controller.NewHostProber()
+	prober := probe.New()
 	sessions, announced := openMemory(f.stateDir, log)
 	loop := controller.NewLoop(controller.Options{
 		Node:      f.nodeName,

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/fairway-bgp/fairway/controller"
+	"github.com/fairway-bgp/fairway/controller/memory"
 	"github.com/fairway-bgp/fairway/routes/host"
 )
 
@@ -20,6 +21,6 @@ func openMemory(stateDir string, log *slog.Logger) (controller.SessionMemory, co
 		log.Info("nothing is remembered: a restart waits for every configured session, and addresses of Services wait as new ones do", "error", err)
 		return nil, nil
 	}
-	return controller.SessionFile{Path: filepath.Join(stateDir, "sessions.json"), BootID: boot},
-		controller.PrefixFile{Path: filepath.Join(stateDir, "announced.json"), BootID: boot}
+	return memory.Sessions{Path: filepath.Join(stateDir, "sessions.json"), BootID: boot},
+		memory.Prefixes{Path: filepath.Join(stateDir, "announced.json"), BootID: boot}
 }

@@ -50,6 +50,8 @@ var rooms = []room{
 		folder: "controller",
 		own:    []string{"controller/snapshot", "controller/plan", "controller/report", "api/v1alpha1", "cow", "bgp", "routes"},
 	},
+	{folder: "controller/memory"},
+	{folder: "controller/probe", own: []string{"controller", "api/v1alpha1"}},
 	{
 		folder:  "controller/snapshot",
 		own:     []string{"api/v1alpha1", "bgp", "cow"},

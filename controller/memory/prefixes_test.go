@@ -1,4 +1,4 @@
-package controller
+package memory
 
 import (
 	"net/netip"
@@ -10,7 +10,7 @@ import (
 
 func TestWhatIsAnnouncedIsRememberedWithinABootOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "announced.json")
-	f := PrefixFile{Path: path, BootID: "one"}
+	f := Prefixes{Path: path, BootID: "one"}
 	if _, known := f.Load(); known {
 		t.Error("without a file something is known")
 	}
@@ -23,7 +23,7 @@ func TestWhatIsAnnouncedIsRememberedWithinABootOnly(t *testing.T) {
 			t.Errorf("got %v, %t, want %v", got, known, want[:n])
 		}
 	}
-	for _, other := range []PrefixFile{{Path: path, BootID: "two"}, {Path: path}} {
+	for _, other := range []Prefixes{{Path: path, BootID: "two"}, {Path: path}} {
 		if got, known := other.Load(); known {
 			t.Errorf("after a reboot %v is known", got)
 		}
@@ -41,7 +41,7 @@ func TestWhatIsAnnouncedIsRememberedWithinABootOnly(t *testing.T) {
 // An old memory is worse than none: it may name addresses that have been withdrawn since.
 func TestWhatIsAnnouncedAndCannotBeKeptIsForgotten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "announced.json")
-	f := PrefixFile{Path: path, BootID: "one"}
+	f := Prefixes{Path: path, BootID: "one"}
 	if err := os.MkdirAll(filepath.Join(path, "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,6 @@
-package controller
+// Package memory keeps, in small files, what an agent has to know of the process before it: which
+// sessions were up, and what was announced. A file counts for one boot of the machine alone.
+package memory
 
 import (
 	"encoding/json"
@@ -8,16 +10,9 @@ import (
 	"path/filepath"
 )
 
-// SessionMemory keeps for the next process which sessions were up in this one.
-type SessionMemory interface {
-	// Load returns the names of their peers. Not known: nothing is to be concluded.
-	Load() (peers []string, known bool)
-	Store(peers []string) error
-}
-
-// SessionFile is a SessionMemory that does not outlive the kernel's routes, which a reboot
+// Sessions is a controller.SessionMemory that does not outlive the kernel's routes, which a reboot
 // takes away.
-type SessionFile struct {
+type Sessions struct {
 	Path   string
 	BootID string // of the running kernel; "" where it is not known
 }
@@ -27,8 +22,8 @@ type sessionFile struct {
 	Sessions []string `json:"sessions"`
 }
 
-// Load implements SessionMemory. A file that cannot be read, or of another boot, is no file.
-func (f SessionFile) Load() (peers []string, known bool) {
+// Load implements controller.SessionMemory. A file that cannot be read, or of another boot, is no file.
+func (f Sessions) Load() (peers []string, known bool) {
 	text, err := os.ReadFile(f.Path)
 	if err != nil {
 		return nil, false
@@ -40,9 +35,9 @@ func (f SessionFile) Load() (peers []string, known bool) {
 	return kept.Sessions, true
 }
 
-// Store implements SessionMemory. Where it fails it leaves no file rather than an old one,
+// Store implements controller.SessionMemory. Where it fails it leaves no file rather than an old one,
 // which would say that fewer sessions are to be waited for.
-func (f SessionFile) Store(peers []string) error {
+func (f Sessions) Store(peers []string) error {
 	text, err := json.Marshal(sessionFile{BootID: f.BootID, Sessions: peers})
 	if err == nil {
 		err = replaceFile(f.Path, text)

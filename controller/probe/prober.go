@@ -1,4 +1,6 @@
-package controller
+// Package probe asks on this node whether what comes for a Service can be forwarded: the probes
+// of a BGPSpeaker, the service proxy, and kube-proxy for its configuration.
+package probe
 
 import (
 	"context"
@@ -20,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/controller"
 )
 
 const (
@@ -35,17 +38,19 @@ const (
 	portsAtOnce = 16
 	// maxAnswer is how much of an answer is read, in bytes.
 	maxAnswer = 64 << 10
+	// untilAsked is a wait for other questions.
+	untilAsked = time.Duration(1<<63 - 1)
 )
 
-// HostProber is a Prober that asks in the network namespace and the file system of this process.
-type HostProber struct {
+// Prober is a controller.Prober that asks in the network namespace and the file system of this process.
+type Prober struct {
 	client  *http.Client
 	changed chan struct{}
 	// A message in each for what has changed in Questions.
 	probesAsked, portsAsked chan struct{}
 
 	mu     sync.Mutex
-	asked  Questions
+	asked  controller.Questions
 	probes map[string]*probing // by name
 	ports  map[uint16]bool     // that said yes when they were last asked
 
@@ -55,13 +60,13 @@ type HostProber struct {
 // probing is what is known of one probe.
 type probing struct {
 	probe  v1alpha1.ReadinessProbe
-	answer *Answer // nil: not known yet
-	silent int     // how many times in a row it gave no answer
+	answer *controller.Answer // nil: not known yet
+	silent int                // how many times in a row it gave no answer
 }
 
-// NewHostProber returns one that is asked nothing yet.
-func NewHostProber() *HostProber {
-	return &HostProber{
+// New returns one that is asked nothing yet.
+func New() *Prober {
+	return &Prober{
 		client: &http.Client{
 			Timeout: answerTime,
 			// No proxy between this node and itself, and no connection that outlives who answers.
@@ -76,8 +81,8 @@ func NewHostProber() *HostProber {
 	}
 }
 
-// Ask implements Prober. A probe that is another than before under the same name is not answered yet.
-func (p *HostProber) Ask(q Questions) {
+// Ask implements controller.Prober. A probe that is another than before under the same name is not answered yet.
+func (p *Prober) Ask(q controller.Questions) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !reflect.DeepEqual(q.Probes, p.asked.Probes) {
@@ -105,14 +110,14 @@ func (p *HostProber) Ask(q Questions) {
 	p.asked = q
 }
 
-// Changed implements Prober.
-func (p *HostProber) Changed() <-chan struct{} { return p.changed }
+// Changed implements controller.Prober.
+func (p *Prober) Changed() <-chan struct{} { return p.changed }
 
-// Answers implements Prober.
-func (p *HostProber) Answers() Answers {
+// Answers implements controller.Prober.
+func (p *Prober) Answers() controller.Answers {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := Answers{Probes: map[string]Answer{}, Ports: map[uint16]bool{}, PodsUnknown: p.podsUnknown}
+	a := controller.Answers{Probes: map[string]controller.Answer{}, Ports: map[uint16]bool{}, PodsUnknown: p.podsUnknown}
 	for name, known := range p.probes {
 		if known.answer != nil {
 			a.Probes[name] = *known.answer
@@ -125,7 +130,7 @@ func (p *HostProber) Answers() Answers {
 }
 
 // Run asks until ctx ends.
-func (p *HostProber) Run(ctx context.Context) error {
+func (p *Prober) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error {
 		again(ctx, p.probesAsked, func() time.Duration { return p.askProbes(ctx) })
@@ -155,7 +160,7 @@ func again(ctx context.Context, asked <-chan struct{}, act func() time.Duration)
 	}
 }
 
-func (p *HostProber) askProbes(ctx context.Context) (wait time.Duration) {
+func (p *Prober) askProbes(ctx context.Context) (wait time.Duration) {
 	p.mu.Lock()
 	probes := p.asked.Probes
 	p.mu.Unlock()
@@ -171,13 +176,13 @@ func (p *HostProber) askProbes(ctx context.Context) (wait time.Duration) {
 	}
 	_ = group.Wait()
 	if len(probes) == 0 {
-		return everLong
+		return untilAsked
 	}
 	return probePeriod
 }
 
 // note keeps an answer. An error is none: what was known stands until there have been too many.
-func (p *HostProber) note(probe v1alpha1.ReadinessProbe, answer Answer, err error) {
+func (p *Prober) note(probe v1alpha1.ReadinessProbe, answer controller.Answer, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known := p.probes[probe.Name]
@@ -191,7 +196,7 @@ func (p *HostProber) note(probe v1alpha1.ReadinessProbe, answer Answer, err erro
 		if known.silent < silences {
 			return
 		}
-		answer = Answer{Words: err.Error()}
+		answer = controller.Answer{Words: err.Error()}
 	}
 	if known.answer == nil || *known.answer != answer {
 		known.answer = &answer
@@ -200,7 +205,7 @@ func (p *HostProber) note(probe v1alpha1.ReadinessProbe, answer Answer, err erro
 }
 
 // probe asks once. An error says that there was no answer, neither good nor bad.
-func (p *HostProber) probe(ctx context.Context, probe v1alpha1.ReadinessProbe) (Answer, error) {
+func (p *Prober) probe(ctx context.Context, probe v1alpha1.ReadinessProbe) (controller.Answer, error) {
 	if probe.File != nil {
 		return lookFor(probe.File.Path)
 	}
@@ -208,31 +213,31 @@ func (p *HostProber) probe(ctx context.Context, probe v1alpha1.ReadinessProbe) (
 	status, _, err := p.get(ctx, url)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return Answer{Words: fmt.Sprintf("nothing listens where %s asks", url)}, nil
+		return controller.Answer{Words: fmt.Sprintf("nothing listens where %s asks", url)}, nil
 	case err != nil:
-		return Answer{}, err
+		return controller.Answer{}, err
 	}
-	return Answer{Good: status >= 200 && status <= 399, Words: fmt.Sprintf("%s answers %d", url, status)}, nil
+	return controller.Answer{Good: status >= 200 && status <= 399, Words: fmt.Sprintf("%s answers %d", url, status)}, nil
 }
 
-func lookFor(path string) (Answer, error) {
+func lookFor(path string) (controller.Answer, error) {
 	switch _, err := os.Stat(path); {
 	case err == nil:
-		return Answer{Good: true, Words: path + " exists"}, nil
+		return controller.Answer{Good: true, Words: path + " exists"}, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return Answer{Words: path + " does not exist"}, nil
+		return controller.Answer{Words: path + " does not exist"}, nil
 	default:
-		return Answer{}, err
+		return controller.Answer{}, err
 	}
 }
 
 // askPorts asks all healthCheckNodePorts once.
-func (p *HostProber) askPorts(ctx context.Context) (wait time.Duration) {
+func (p *Prober) askPorts(ctx context.Context) (wait time.Duration) {
 	p.mu.Lock()
 	ports, hosts := p.asked.Ports, portHosts(p.asked.Addresses)
 	p.mu.Unlock()
 	if len(ports) == 0 {
-		return everLong
+		return untilAsked
 	}
 	began := time.Now()
 	var group errgroup.Group
@@ -258,7 +263,7 @@ func portHosts(node []netip.Addr) []string {
 }
 
 // serves reports whether a service proxy says that it has programmed an endpoint on this node.
-func (p *HostProber) serves(ctx context.Context, port uint16, hosts []string) bool {
+func (p *Prober) serves(ctx context.Context, port uint16, hosts []string) bool {
 	for _, host := range hosts {
 		if status, _, err := p.get(ctx, urlOf(host, port, "/healthz")); err == nil && status == http.StatusOK {
 			return true
@@ -267,7 +272,7 @@ func (p *HostProber) serves(ctx context.Context, port uint16, hosts []string) bo
 	return false
 }
 
-func (p *HostProber) notePort(port uint16, serves bool) {
+func (p *Prober) notePort(port uint16, serves bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ports[port] == serves {
@@ -281,7 +286,7 @@ func (p *HostProber) notePort(port uint16, serves bool) {
 	signal(p.changed)
 }
 
-func (p *HostProber) asks(port uint16) bool {
+func (p *Prober) asks(port uint16) bool {
 	_, asked := slices.BinarySearch(p.asked.Ports, port)
 	return asked
 }
@@ -290,7 +295,7 @@ func urlOf(host string, port uint16, path string) string {
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(int(port))) + path
 }
 
-func (p *HostProber) get(ctx context.Context, url string) (status int, body []byte, err error) {
+func (p *Prober) get(ctx context.Context, url string) (status int, body []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil, fmt.Errorf("asking %s: %w", url, err)
@@ -306,4 +311,12 @@ func (p *HostProber) get(ctx context.Context, url string) (status int, body []by
 		body = nil // the status is an answer
 	}
 	return response.StatusCode, body, nil
+}
+
+// signal makes a channel of capacity one readable.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }

@@ -1,4 +1,4 @@
-package controller
+package probe
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/controller"
 )
 
 // answering is an HTTP server whose answer can be changed; 0 is none at all.
@@ -56,7 +57,7 @@ func (a *answering) probe(name string) v1alpha1.ReadinessProbe {
 }
 
 func TestAProbeIsGoodWhenItIsAnsweredSo(t *testing.T) {
-	p := NewHostProber()
+	p := New()
 	for status, want := range map[int]bool{200: true, 204: true, 301: true, 399: true, 400: false, 404: false, 500: false, 503: false} {
 		a := newAnswering(t, "127.0.0.1", status)
 		got, err := p.probe(t.Context(), a.probe("x"))
@@ -94,8 +95,8 @@ func TestAProbeIsGoodWhenItIsAnsweredSo(t *testing.T) {
 
 // A probe that gives no answer has not said no: a node under load would else withdraw all.
 func TestNoAnswerIsOneAfterThree(t *testing.T) {
-	p, probe := NewHostProber(), (&answering{}).probe("x")
-	p.Ask(Questions{Probes: []v1alpha1.ReadinessProbe{probe}})
+	p, probe := New(), (&answering{}).probe("x")
+	p.Ask(controller.Questions{Probes: []v1alpha1.ReadinessProbe{probe}})
 	known := func() string {
 		a, known := p.Answers().Probes["x"]
 		return fmt.Sprintf("%t %t %s", known, a.Good, a.Words)
@@ -113,15 +114,15 @@ func TestNoAnswerIsOneAfterThree(t *testing.T) {
 		{false, none, "true true said"}, {false, none, "true true said"}, {false, none, "true false " + none.Error()},
 		{true, nil, "true true said"}, {false, nil, "true false said"},
 	} {
-		p.note(probe, Answer{Good: step.good, Words: "said"}, step.err)
+		p.note(probe, controller.Answer{Good: step.good, Words: "said"}, step.err)
 		if got := known(); got != step.want {
 			t.Errorf("step %d: %q, want %q", i, got, step.want)
 		}
 	}
 	other := probe
 	other.HTTP = &v1alpha1.HTTPProbe{Address: "127.0.0.1", Port: 1, Path: "/"}
-	p.Ask(Questions{Probes: []v1alpha1.ReadinessProbe{other}})
-	p.note(probe, Answer{Good: true}, nil) // which was under way
+	p.Ask(controller.Questions{Probes: []v1alpha1.ReadinessProbe{other}})
+	p.note(probe, controller.Answer{Good: true}, nil) // which was under way
 	if got := known(); got != "false false " {
 		t.Errorf("another probe of the same name is answered: %q", got)
 	}
@@ -130,7 +131,7 @@ func TestNoAnswerIsOneAfterThree(t *testing.T) {
 func TestProbesAndPortsAreAskedAgainAndAgain(t *testing.T) {
 	probe, loopback := newAnswering(t, "127.0.0.1", 200), newAnswering(t, "127.0.0.1", 503)
 	nodeOnly := newAnswering(t, "127.0.0.2", 200) // as kube-proxy's nftables mode listens on the node's address alone
-	p := NewHostProber()
+	p := New()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- p.Run(ctx) }()
@@ -158,16 +159,16 @@ func TestProbesAndPortsAreAskedAgainAndAgain(t *testing.T) {
 	}
 	ports := []uint16{min(loopback.port, nodeOnly.port), max(loopback.port, nodeOnly.port)}
 	node := []netip.Addr{netip.MustParseAddr("127.0.0.2")}
-	p.Ask(Questions{Probes: []v1alpha1.ReadinessProbe{probe.probe("x")}, Ports: ports})
+	p.Ask(controller.Questions{Probes: []v1alpha1.ReadinessProbe{probe.probe("x")}, Ports: ports})
 	eventually("true false false")
-	p.Ask(Questions{Probes: []v1alpha1.ReadinessProbe{probe.probe("x")}, Ports: ports, Addresses: node})
+	p.Ask(controller.Questions{Probes: []v1alpha1.ReadinessProbe{probe.probe("x")}, Ports: ports, Addresses: node})
 	eventually("true false true")
 	loopback.status.Store(200)
 	eventually("true true true")
 	probe.status.Store(500)
 	nodeOnly.status.Store(503)
 	eventually("false true false")
-	p.Ask(Questions{})
+	p.Ask(controller.Questions{})
 	eventually("false false false")
 	p.notePort(loopback.port, true) // which was under way
 	if a := p.Answers(); len(a.Probes)+len(a.Ports) > 0 {

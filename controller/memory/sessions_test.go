@@ -1,4 +1,4 @@
-package controller
+package memory
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 
 func TestSessionsAreRememberedWithinABootOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sessions.json")
-	f := SessionFile{Path: path, BootID: "one"}
+	f := Sessions{Path: path, BootID: "one"}
 	if _, known := f.Load(); known {
 		t.Error("without a file something is known")
 	}
@@ -21,7 +21,7 @@ func TestSessionsAreRememberedWithinABootOnly(t *testing.T) {
 			t.Errorf("got %v, %t, want %v", got, known, want)
 		}
 	}
-	for _, other := range []SessionFile{{Path: path, BootID: "two"}, {Path: path}} {
+	for _, other := range []Sessions{{Path: path, BootID: "two"}, {Path: path}} {
 		if got, known := other.Load(); known {
 			t.Errorf("after a reboot %v is known", got)
 		}
@@ -30,7 +30,7 @@ func TestSessionsAreRememberedWithinABootOnly(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, known := (SessionFile{Path: path}).Load(); known {
+		if got, known := (Sessions{Path: path}).Load(); known {
 			t.Errorf("%q: %v is known", text, got)
 		}
 	}
@@ -42,7 +42,7 @@ func TestSessionsAreRememberedWithinABootOnly(t *testing.T) {
 // An old memory is worse than none: it may name fewer sessions than were up.
 func TestSessionsThatCannotBeKeptAreForgotten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "folder", "sessions.json")
-	f := SessionFile{Path: path, BootID: "one"}
+	f := Sessions{Path: path, BootID: "one"}
 	if err := f.Store([]string{"a"}); err == nil {
 		t.Error("nothing is said of a folder that does not exist")
 	}

@@ -1,12 +1,6 @@
-package controller
+package probe
 
-import (
-	"strings"
-	"testing"
-	"time"
-
-	"github.com/fairway-bgp/fairway/controller/snapshot"
-)
+import "testing"
 
 func TestAKubeProxyKnowsThePodsOrDoesNot(t *testing.T) {
 	for config, want := range map[string]bool{
@@ -29,21 +23,4 @@ func TestAKubeProxyKnowsThePodsOrDoesNot(t *testing.T) {
 			t.Errorf("something is concluded from %q", body)
 		}
 	}
-}
-
-func TestAKubeProxyThatDoesNotKnowThePodsMattersForClusterIPs(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		w.advertise(32)
-		w.answers.PodsUnknown = true
-		w.start(t)
-		pass(time.Second)
-		if said := problems(w); !strings.Contains(said, "Node node-1  PodsUnknownToProxy: kube-proxy on this node does not know") {
-			t.Errorf("the report says %s", said)
-		}
-		w.change(func(s *snapshot.Snapshot) { s.Advertisements = nil })
-		pass(time.Second)
-		if said := problems(w); strings.Contains(said, reasonPodsUnknown) {
-			t.Errorf("where no ClusterIP is announced the report says %s", said)
-		}
-	})
 }

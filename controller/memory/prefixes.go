@@ -1,4 +1,4 @@
-package controller
+package memory
 
 import (
 	"encoding/json"
@@ -8,16 +8,9 @@ import (
 	"os"
 )
 
-// PrefixMemory keeps for the next process which prefixes this one announced.
-type PrefixMemory interface {
-	// Load returns them. Not known: nothing is to be concluded.
-	Load() (prefixes []netip.Prefix, known bool)
-	Store(prefixes []netip.Prefix) error
-}
-
-// PrefixFile is a PrefixMemory that does not outlive what a service proxy has programmed,
+// Prefixes is a controller.PrefixMemory that does not outlive what a service proxy has programmed,
 // which a reboot takes away.
-type PrefixFile struct {
+type Prefixes struct {
 	Path   string
 	BootID string // of the running kernel; "" where it is not known
 }
@@ -27,8 +20,8 @@ type prefixFile struct {
 	Prefixes []netip.Prefix `json:"prefixes"`
 }
 
-// Load implements PrefixMemory. A file that cannot be read, or of another boot, is no file.
-func (f PrefixFile) Load() (prefixes []netip.Prefix, known bool) {
+// Load implements controller.PrefixMemory. A file that cannot be read, or of another boot, is no file.
+func (f Prefixes) Load() (prefixes []netip.Prefix, known bool) {
 	text, err := os.ReadFile(f.Path)
 	if err != nil {
 		return nil, false
@@ -40,9 +33,9 @@ func (f PrefixFile) Load() (prefixes []netip.Prefix, known bool) {
 	return kept.Prefixes, true
 }
 
-// Store implements PrefixMemory. Where it fails it leaves no file rather than an old one, which
+// Store implements controller.PrefixMemory. Where it fails it leaves no file rather than an old one, which
 // would have addresses announced that this process has withdrawn.
-func (f PrefixFile) Store(prefixes []netip.Prefix) error {
+func (f Prefixes) Store(prefixes []netip.Prefix) error {
 	text, err := json.Marshal(prefixFile{BootID: f.BootID, Prefixes: prefixes})
 	if err == nil {
 		err = replaceFile(f.Path, text)

@@ -1,4 +1,4 @@
-package controller
+package probe
 
 import (
 	"context"
@@ -6,9 +6,6 @@ import (
 	"net/http"
 	"time"
 )
-
-// reasonPodsUnknown: kube-proxy does not know the pods' networks.
-const reasonPodsUnknown = "PodsUnknownToProxy"
 
 const (
 	// kubeProxyURL is where kube-proxy says by default what it was told.
@@ -45,7 +42,7 @@ func podsUnknown(body []byte) (unknown bool) {
 
 // askKubeProxy asks whether it knows the pods' networks. Where nothing answers there may be
 // another service proxy, and nothing is concluded.
-func (p *HostProber) askKubeProxy(ctx context.Context) (wait time.Duration) {
+func (p *Prober) askKubeProxy(ctx context.Context) (wait time.Duration) {
 	status, body, err := p.get(ctx, kubeProxyURL)
 	unknown := err == nil && status == http.StatusOK && podsUnknown(body)
 	p.mu.Lock()
