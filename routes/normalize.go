@@ -21,12 +21,16 @@ func (k Key) Normalize() Key {
 	return k
 }
 
-// Compare orders keys by prefix, then metric, then table.
+// Compare orders keys by prefix, then metric, then table, then selector.
 func (k Key) Compare(other Key) int {
 	if c := k.Prefix.Compare(other.Prefix); c != 0 {
 		return c
 	}
-	return cmp.Or(cmp.Compare(k.Metric, other.Metric), cmp.Compare(k.Table, other.Table))
+	if c := cmp.Or(cmp.Compare(k.Metric, other.Metric), cmp.Compare(k.Table, other.Table)); c != 0 || k.only == other.only {
+		return c
+	}
+	a, b := k.Selector(), other.Selector()
+	return cmp.Or(cmp.Compare(a.TOS, b.TOS), a.Source.Compare(b.Source))
 }
 
 // Normalize returns the route in the one form in which routes are compared: the key
@@ -96,6 +100,8 @@ func (r Route) Check() error {
 		return errors.New("the prefix is not valid")
 	case r.Metric == 0:
 		return errors.New("metric 0 is not allowed: in IPv6 the kernel would make it 1024")
+	case r.Selector() != Selector{}:
+		return errors.New("a route for some of the packets alone cannot be installed")
 	case r.Kind == Unreachable:
 		return nil
 	case r.Kind != Unicast:

@@ -9,13 +9,58 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unique"
 )
 
-// Key is what the kernel tells routes apart by, as far as Fairway sets it (TOS is always 0).
+// Key is what the kernel tells routes apart by.
 type Key struct {
 	Prefix netip.Prefix
 	Table  uint32 // 254: main
 	Metric uint32 // never 0: in IPv6 the kernel would make it 1024
+
+	// only is the Selector; of none it is the zero Handle. 8 bytes, for there are many keys.
+	only unique.Handle[Selector]
+}
+
+// Selector narrows a route to some of the packets to its prefix. Fairway never wants a route
+// that has one, but the kernel tells routes apart by it, so one of these may bear our number.
+type Selector struct {
+	TOS    uint8        // IPv4; 0: any
+	Source netip.Prefix // IPv6; the zero Prefix: any
+}
+
+// Selector returns what narrows the key's route; the zero Selector: nothing.
+func (k Key) Selector() Selector {
+	if k.only == (unique.Handle[Selector]{}) {
+		return Selector{}
+	}
+	return k.only.Value()
+}
+
+// WithSelector returns the key of the route that s narrows.
+func (k Key) WithSelector(s Selector) Key {
+	k.only = unique.Handle[Selector]{}
+	if s != (Selector{}) {
+		k.only = unique.Make(s)
+	}
+	return k
+}
+
+// String renders the key much as ip-route(8) does.
+func (k Key) String() string {
+	return fmt.Sprintf("%s%s metric %d table %d", k.Prefix, k.Selector(), k.Metric, k.Table)
+}
+
+// String is "" for the zero Selector.
+func (s Selector) String() string {
+	text := ""
+	if s.Source.IsValid() {
+		text += fmt.Sprintf(" from %s", s.Source)
+	}
+	if s.TOS != 0 {
+		text += fmt.Sprintf(" tos %#02x", s.TOS)
+	}
+	return text
 }
 
 // Kind is what the kernel does with a packet that a route matches.
@@ -26,7 +71,8 @@ const (
 	Unicast     Kind = iota // forward to one of the next hops
 	Unreachable             // answer with ICMP unreachable; no next hops
 
-	// Other is anything else that bears our number in the kernel (blackhole, prohibit, ...).
+	// Other is anything else that bears our number in the kernel: blackhole, prohibit, or a
+	// route with what Fairway never writes, as an MTU, a preferred source or an end of its life.
 	// Fairway never wants one; it is ours to replace or delete.
 	Other Kind = 255
 )
@@ -59,6 +105,7 @@ func (r Route) String() string {
 		b.WriteString("other ")
 	}
 	b.WriteString(r.Prefix.String())
+	b.WriteString(r.Selector().String())
 	for _, nh := range r.NextHops {
 		if nh.Gateway.IsValid() {
 			fmt.Fprintf(&b, " via %s", nh.Gateway)

@@ -49,15 +49,17 @@ route add 10.2.0.0/24 via inet6 fe80::2 dev one metric 5 table 5000 proto 219
 route add unreachable 10.3.0.0/24 metric 4294967295 proto 219
 -6 route add unreachable fd30::/64 metric 4294967295 proto 219
 route add blackhole 10.4.0.0/24 metric 1 proto 219
+route add 10.1.0.0/24 via 10.0.1.2 metric 2048 proto 219 tos 0x10 mtu 500
+-6 route add fd10::/64 from fd00:9::/64 via fd00:1::2 metric 2048 proto 219
 `+foreignRoutes+`
 route append 10.1.0.0/24 via 10.0.2.2 metric 2048 proto 219`)
 
 	out, err := cleanup(t, "--dry-run")
-	if want := "would remove 7 routes ("; err != nil || !strings.Contains(out, want) || strings.Count(out, "\n") != 8 {
+	if want := "would remove 9 routes ("; err != nil || !strings.Contains(out, want) || strings.Count(out, "\n") != 10 {
 		t.Errorf("dry run: %v\n%s\nwant %s and each of them", err, out, want)
 	}
 	out, err = cleanup(t)
-	if want := "removed 7 routes (4 IPv4 in table 254, 1 IPv4 in table 5000, 2 IPv6 in table 254) of protocol 219\n"; err != nil || out != want {
+	if want := "removed 9 routes (5 IPv4 in table 254, 1 IPv4 in table 5000, 3 IPv6 in table 254) of protocol 219\n"; err != nil || out != want {
 		t.Errorf("got  %s%v\nwant %s", out, err, want)
 	}
 	with := all()

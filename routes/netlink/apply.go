@@ -261,7 +261,7 @@ func (f *FIB) Find(ctx context.Context, keys []routes.Key) []routes.Route {
 		}
 		key = key.Normalize()
 		if best, ok := f.lookUp(key.Prefix.Addr()); ok && best.route.Key == key && best.protocol == f.protocol {
-			found = append(found, best.route)
+			found = append(found, best.asOurs())
 		}
 	}
 	return found

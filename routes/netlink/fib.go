@@ -196,9 +196,16 @@ func (d *dump) take(h header, payload []byte) {
 		// A kernel that cannot filter sends all protocols and the clones of the route cache;
 		// one without IPv6 answers with IPv4.
 		if d.wants(p) {
-			d.list = append(d.list, p.route)
+			d.list = append(d.list, d.read(p))
 		}
 	}
+}
+
+func (d *dump) read(p parsed) routes.Route {
+	if d.protocol == 0 {
+		return p.route
+	}
+	return p.asOurs()
 }
 
 func (d *dump) wants(p parsed) bool {

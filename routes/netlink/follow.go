@@ -44,7 +44,7 @@ func (f *FIB) Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]ro
 		}
 		// Only routes that lead to one of the addresses are kept, however many there are.
 		list, err := f.dumpFamily(ctx, dump{family: family, table: unix.RT_TABLE_MAIN, keep: func(p parsed) bool {
-			return p.protocol != f.protocol && len(inside(p.route.Prefix, sorted)) > 0
+			return p.protocol != f.protocol && p.route.Selector() == (routes.Selector{}) && len(inside(p.route.Prefix, sorted)) > 0
 		}})
 		if err != nil {
 			return nil, fmt.Errorf("listing %s routes of others: %w", familyName(family), err)

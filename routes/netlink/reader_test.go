@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,9 +46,13 @@ func fromLibrary(r netlink.Route) routes.Route {
 	if r.Family == unix.AF_INET6 {
 		out.Prefix = netip.PrefixFrom(addr, ones)
 	}
-	switch r.Type {
-	case unix.RTN_UNICAST:
-	case unix.RTN_UNREACHABLE:
+	out.Key = out.WithSelector(routes.Selector{TOS: uint8(r.Tos)})
+	switch {
+	case r.MTU != 0:
+		out.Kind = routes.Other
+		return out
+	case r.Type == unix.RTN_UNICAST:
+	case r.Type == unix.RTN_UNREACHABLE:
 		out.Kind = routes.Unreachable
 		return out
 	default:
@@ -90,6 +95,8 @@ func readByIP(t *testing.T) map[routes.Key]routes.Route {
 			Type, Dst string
 			Table     any
 			Metric    uint32
+			TOS       string
+			Metrics   []any
 			NextHops  []hop
 		}
 		if text := ip(t, "-j -N "+family+" route show table all proto 219"); strings.TrimSpace(text) != "" {
@@ -103,6 +110,16 @@ func readByIP(t *testing.T) map[routes.Key]routes.Route {
 				if _, err := fmt.Sscan(fmt.Sprint(r.Table), &read.Table); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if r.TOS != "" {
+				tos, err := strconv.ParseUint(r.TOS, 0, 8)
+				if err != nil {
+					t.Fatal(err)
+				}
+				read.Key = read.WithSelector(routes.Selector{TOS: uint8(tos)})
+			}
+			if len(r.Metrics) > 0 {
+				r.Type = "altered"
 			}
 			switch r.Type {
 			case "", "unicast", "1":

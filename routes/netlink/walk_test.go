@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/fairway-bgp/fairway/routes"
 )
@@ -21,6 +23,7 @@ type walker struct {
 	t     *testing.T
 	rand  *rand.Rand
 	steps []string // what was done, the newest last
+	taken int      // steps
 
 	fault *faulty
 	fib   routes.FIB
@@ -109,6 +112,7 @@ func (w *walker) theirs() map[routes.Key]routes.Route { return readAlone(w.t, fo
 
 // step does one thing, lets the table do what it would do then, and compares.
 func (w *walker) step() {
+	w.taken++
 	w.clock = w.clock.Add(11 * time.Second) // so that nothing becomes a contest
 	faulted := w.rand.IntN(5) == 0
 	if faulted {
@@ -214,6 +218,7 @@ func (w *walker) reconcile() error {
 	}
 	if w.complete {
 		clear(w.stays)
+		clear(w.dropped)
 	}
 	w.say("reconcile %d routes, complete %t", len(want.Routes), w.complete)
 	return w.table.Reconcile(w.t.Context(), want)
@@ -224,7 +229,9 @@ func (w *walker) disturb() (key routes.Key, did bool) {
 	key = w.key()
 	_, theirs := w.foreign[key]
 	_, held := w.ours()[key]
-	switch n := w.rand.IntN(5); {
+	switch n := w.rand.IntN(7); {
+	case n == 5:
+		return w.narrow(key)
 	case theirs && n < 3: // one who took a key leaves it
 		w.say("the foreign route %v goes", key)
 		w.do(w.others, routes.Op{Verb: routes.Delete, Route: w.foreign[key]})
@@ -234,6 +241,8 @@ func (w *walker) disturb() (key routes.Key, did bool) {
 		w.say("somebody deletes our %v", key)
 		w.do(w.twin, routes.Op{Verb: routes.Delete, Route: routes.Route{Key: key}})
 		w.lose(key)
+	case n == 6:
+		return key, w.alter(key)
 	case n == 1:
 		r := w.form(key)
 		if w.over(r, w.down) {
@@ -260,6 +269,64 @@ func (w *walker) disturb() (key routes.Key, did bool) {
 		w.lose(key)
 	}
 	return key, true
+}
+
+// alter has somebody put a route with an MTU under our number at key.
+func (w *walker) alter(key routes.Key) (did bool) {
+	r := w.form(key)
+	if r.Kind != routes.Unicast || w.over(r, w.down) {
+		return false
+	}
+	w.say("somebody writes %s under our number with an MTU", r)
+	w.write(r, 1300)
+	if _, wanted := w.wanted[key]; !wanted && !w.complete {
+		w.stays[key] = routes.Route{Key: key, Kind: routes.Other}
+	}
+	return true
+}
+
+// narrow has somebody put a route for one type of service under our number beside key.
+func (w *walker) narrow(key routes.Key) (narrowed routes.Key, did bool) {
+	r := w.form(key)
+	if r.Kind != routes.Unicast || w.over(r, w.down) || key.Prefix.Addr().Is6() {
+		return key, false
+	}
+	r.Key = key.WithSelector(routes.Selector{TOS: 0x10})
+	w.say("somebody writes %s under our number", r)
+	w.write(r, 0)
+	if !w.complete {
+		w.stays[r.Key] = r
+	}
+	return r.Key, true
+}
+
+// write puts a route under our number by another library.
+func (w *walker) write(r routes.Route, mtu int) {
+	out := netlink.Route{
+		Dst:   &net.IPNet{IP: r.Prefix.Addr().AsSlice(), Mask: net.CIDRMask(r.Prefix.Bits(), r.Prefix.Addr().BitLen())},
+		Table: int(r.Table), Priority: int(r.Metric), Protocol: DefaultProtocol, Tos: int(r.Selector().TOS), MTU: mtu,
+	}
+	for _, hop := range r.NextHops {
+		to := &netlink.NexthopInfo{LinkIndex: hop.Link, Hops: int(hop.Weight) - 1}
+		switch {
+		case !hop.Gateway.IsValid():
+		case hop.Gateway.Is4() == r.Prefix.Addr().Is4():
+			to.Gw = hop.Gateway.AsSlice()
+		default:
+			to.Via = &netlink.Via{AddrFamily: unix.AF_INET6, Addr: hop.Gateway.AsSlice()}
+		}
+		out.MultiPath = append(out.MultiPath, to)
+	}
+	if len(out.MultiPath) == 1 { // in IPv6 no route on the link may be a multipath of one
+		only := out.MultiPath[0]
+		out.MultiPath, out.LinkIndex, out.Gw, out.Via = nil, only.LinkIndex, only.Gw, only.Via
+	}
+	if out.Dst.IP.To4() != nil && out.LinkIndex > 0 && out.Gw == nil && out.Via == nil {
+		out.Scope = netlink.SCOPE_LINK
+	}
+	if err := netlink.RouteReplace(&out); err != nil {
+		w.fail("the disturbance itself: %s with MTU %d: %v", r, mtu, err)
+	}
 }
 
 // lose forgets what was to stay at key.

@@ -134,7 +134,7 @@ func TestOneBurstIsOneEvent(t *testing.T) {
 		t.Fatal("nothing to tell")
 	}
 	got := w.take()
-	if got.Resync || !got.Host || fmt.Sprint(got.Routes) != "[{10.0.1.0/24 254 2048} {10.0.2.0/24 254 2048}]" {
+	if got.Resync || !got.Host || fmt.Sprint(got.Routes) != "[10.0.1.0/24 metric 2048 table 254 10.0.2.0/24 metric 2048 table 254]" {
 		t.Errorf("got %+v", got)
 	}
 	if w.drain(script(unix.EINTR, routeNews(3, w.self), unix.EAGAIN)) {

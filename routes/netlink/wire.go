@@ -99,9 +99,15 @@ func appendRtMsg(b []byte, key routes.Key, protocol, scope, kind uint8) []byte {
 	if key.Table <= 255 {
 		table = uint8(key.Table)
 	}
-	b = append(b, familyOf(key.Prefix.Addr()), uint8(key.Prefix.Bits()), 0, 0, table, protocol, scope, kind) // 0 to 128
+	only := key.Selector()
+	sourceBits := uint8(max(only.Source.Bits(), 0)) // -1 where there is none
+	b = append(b, familyOf(key.Prefix.Addr()))
+	b = append(b, uint8(key.Prefix.Bits()), sourceBits, only.TOS, table, protocol, scope, kind) // 0 to 128
 	b = native.AppendUint32(b, 0)
 	b = appendAddr(b, unix.RTA_DST, key.Prefix.Addr())
+	if only.Source.IsValid() {
+		b = appendAddr(b, unix.RTA_SRC, only.Source.Addr())
+	}
 	b = appendUint32(b, unix.RTA_TABLE, key.Table)
 	return appendUint32(b, unix.RTA_PRIORITY, key.Metric)
 }
@@ -176,7 +182,18 @@ type parsed struct {
 	family   uint8
 	protocol uint8
 	flags    uint32
-	route    routes.Route
+	// altered: the route has something that Fairway never writes, and that changes what the
+	// kernel does with it. Routes of others may.
+	altered bool
+	route   routes.Route
+}
+
+// asOurs is the route as one that bears our number: one that is altered is none that we want.
+func (p parsed) asOurs() routes.Route {
+	if p.altered {
+		p.route.Kind = routes.Other
+	}
+	return p.route.Normalize()
 }
 
 // parseRoute reads the payload of RTM_NEWROUTE or RTM_DELROUTE.
@@ -188,26 +205,32 @@ func parseRoute(b []byte) (parsed, error) {
 	if p.family != unix.AF_INET && p.family != unix.AF_INET6 {
 		return p, nil
 	}
+	p.altered = p.flags&unix.RTNH_F_ONLINK != 0
 	p.route.Table = uint32(b[4])
 	p.route.Kind = kindOf(b[7])
 	dst := netip.IPv4Unspecified()
 	if p.family == unix.AF_INET6 {
 		dst = netip.IPv6Unspecified()
 	}
-	bits := int(b[1])
+	src, bits, sourceBits := dst, int(b[1]), int(b[2])
 	var single routes.NextHop
 	err := eachAttr(b[unix.SizeofRtMsg:], func(kind uint16, value []byte) error {
 		switch kind {
 		case unix.RTA_DST:
 			return readAddr(&dst, value)
+		case unix.RTA_SRC:
+			return readAddr(&src, value)
 		case unix.RTA_TABLE:
 			return readUint32(&p.route.Table, value)
 		case unix.RTA_PRIORITY:
 			return readUint32(&p.route.Metric, value)
 		case unix.RTA_MULTIPATH:
-			return readMultipath(&p.route.NextHops, value)
+			return p.readMultipath(value)
+		case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_OIF:
+			return readHop(&single, kind, value)
 		}
-		return readHop(&single, kind, value)
+		p.altered = p.altered || alters(kind, value)
+		return nil
 	})
 	if err != nil {
 		return p, err
@@ -217,9 +240,30 @@ func parseRoute(b []byte) (parsed, error) {
 		p.route.NextHops = append(p.route.NextHops, single)
 	}
 	p.route.Prefix = netip.PrefixFrom(dst, bits)
+	only := routes.Selector{TOS: b[3]}
+	if sourceBits > 0 {
+		only.Source = netip.PrefixFrom(src, sourceBits).Masked()
+	}
+	p.route.Key = p.route.WithSelector(only)
 	p.route = p.route.Normalize()
+	p.altered = p.altered || b[6] != scopeOf(p.route)
 	return p, nil
 }
+
+// alters reports whether an attribute is one that makes a route another than we write: any
+// but those that the kernel adds to every route in IPv6, where they say nothing.
+func alters(kind uint16, value []byte) bool {
+	switch kind {
+	case unix.RTA_PREF:
+		return len(value) != 1 || value[0] != prefMedium
+	case unix.RTA_CACHEINFO: // struct rta_cacheinfo
+		return len(value) < 12 || native.Uint32(value[8:]) != 0 // rta_expires
+	}
+	return true
+}
+
+// prefMedium is ICMPV6_ROUTER_PREF_MEDIUM of linux/icmpv6.h.
+const prefMedium = 0
 
 func kindOf(rtn uint8) routes.Kind {
 	switch rtn {
@@ -264,7 +308,7 @@ func readHop(hop *routes.NextHop, kind uint16, value []byte) error {
 	return nil
 }
 
-func readMultipath(hops *[]routes.NextHop, b []byte) error {
+func (p *parsed) readMultipath(b []byte) error {
 	for len(b) > 0 {
 		if len(b) < unix.SizeofRtNexthop {
 			return errShort
@@ -275,13 +319,15 @@ func readMultipath(hops *[]routes.NextHop, b []byte) error {
 		}
 		// A weight of 256, which only others set, reads as 255.
 		hop := routes.NextHop{Weight: max(b[3], b[3]+1), Link: int(native.Uint32(b[4:]))}
+		p.altered = p.altered || b[2]&unix.RTNH_F_ONLINK != 0
 		err := eachAttr(b[unix.SizeofRtNexthop:length], func(kind uint16, value []byte) error {
+			p.altered = p.altered || kind != unix.RTA_GATEWAY && kind != unix.RTA_VIA
 			return readHop(&hop, kind, value)
 		})
 		if err != nil {
 			return err
 		}
-		*hops = append(*hops, hop)
+		p.route.NextHops = append(p.route.NextHops, hop)
 		b = b[min(align(length), len(b)):]
 	}
 	return nil
