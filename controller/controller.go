@@ -32,7 +32,8 @@ type Source interface {
 type Host interface {
 	// Changed is readable when Local may return something new.
 	Changed() <-chan struct{}
-	Local() (plan.Local, error)
+	// Local returns the facts, with the default gateways where those are asked for.
+	Local(ctx context.Context, gateways bool) (plan.Local, error)
 }
 
 // Speaker speaks BGP.

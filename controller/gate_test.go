@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -34,7 +35,7 @@ func gateSite(delay time.Duration, probes []string, aggregation int32, services 
 	}
 	w.advertise(aggregation)
 	w.serve(services)
-	local, _ := host{world: w}.Local()
+	local, _ := host{world: w}.Local(context.Background(), false)
 	local.NodeName = "node-1"
 	return w.snap, local
 }

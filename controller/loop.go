@@ -55,14 +55,16 @@ type Options struct {
 type Loop struct {
 	Options
 
-	snap    *snapshot.Snapshot
-	source  report.Source
-	local   plan.Local
-	plan    *plan.Plan // nil until the first
-	applied error      // what the last Apply said
-	hostErr error
-	blind   bool          // the sessions could not be read
-	retry   time.Duration // 0: nothing to try again
+	snap   *snapshot.Snapshot
+	source report.Source
+	local  plan.Local
+	// gateways says that the plan rests on the default gateways.
+	gateways bool
+	plan     *plan.Plan // nil until the first
+	applied  error      // what the last Apply said
+	hostErr  error
+	blind    bool          // the sessions could not be read
+	retry    time.Duration // 0: nothing to try again
 
 	reported     time.Time // when the last report was begun
 	plans        report.Plans
@@ -97,7 +99,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer news.Stop()
 	due := time.NewTimer(time.Hour) // an address has waited long enough
 	defer due.Stop()
-	l.readHost()
+	l.readHost(ctx)
 	for {
 		replan, quiet := false, false
 		select {
@@ -107,9 +109,9 @@ func (l *Loop) Run(ctx context.Context) error {
 		case <-l.Source.Changed():
 			replan = true
 		case <-l.Host.Changed():
-			replan = l.readHost()
+			replan = l.readHost(ctx)
 		case <-retry.C:
-			l.readHost()
+			l.readHost(ctx)
 			replan = true
 		case <-l.Speaker.SessionEvents():
 		case <-l.Forwarder.Changed():
@@ -121,7 +123,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		case <-l.Prober.Changed():
 		case <-due.C:
 		case <-tick.C:
-			replan = l.readHost() // not every fact of it comes with news
+			replan = l.readHost(ctx) // not every fact of it comes with news
 			tick.Reset(l.period())
 		}
 		applied := replan || l.plan == nil
@@ -157,6 +159,10 @@ func (l *Loop) replan(ctx context.Context) error {
 	if l.snap == nil {
 		return nil
 	}
+	if need := plan.NeedsGateways(l.snap); need != l.gateways {
+		l.gateways = need
+		l.readHost(ctx)
+	}
 	if l.plan == nil && l.snap.Nodes[l.Node] == nil {
 		return l.noSuchNode()
 	}
@@ -189,8 +195,8 @@ func (l *Loop) replan(ctx context.Context) error {
 // readHost refreshes the facts of the host, and reports whether they are others than before;
 // what cannot be read keeps its last value. It waits for whoever is changing the kernel's
 // network, which no plan of something else should.
-func (l *Loop) readHost() (changed bool) {
-	local, err := l.Host.Local()
+func (l *Loop) readHost(ctx context.Context) (changed bool) {
+	local, err := l.Host.Local(ctx, l.gateways)
 	if err != nil {
 		changed = l.hostErr == nil
 		if l.hostErr == nil {

@@ -23,7 +23,6 @@ var speakerFieldsWithoutEffect = []without[BGPSpeakerSpec]{
 
 var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 	{"spec.interface", func(s *BGPPeerSpec) bool { return s.Interface != "" }},
-	{"spec.defaultGateway", func(s *BGPPeerSpec) bool { return s.DefaultGateway != nil }},
 	{"spec.listenRange", func(s *BGPPeerSpec) bool { return s.ListenRange != "" }},
 	{"spec.localInterface", func(s *BGPPeerSpec) bool { return s.LocalInterface != "" }},
 	{"spec.extendedNextHop", func(s *BGPPeerSpec) bool { return isNot(s.ExtendedNextHop, false) }},
@@ -46,8 +45,8 @@ func (s *BGPSpeaker) NotImplemented() []string {
 	return setWithoutEffect(&s.Spec, speakerFieldsWithoutEffect)
 }
 
-// NotImplemented is as that of [BGPSpeaker]. A peer for which it names "spec.interface",
-// "spec.defaultGateway" or "spec.listenRange" can have no session.
+// NotImplemented is as that of [BGPSpeaker]. A peer for which it names "spec.interface"
+// or "spec.listenRange" can have no session.
 func (p *BGPPeer) NotImplemented() []string {
 	return setWithoutEffect(&p.Spec, peerFieldsWithoutEffect)
 }

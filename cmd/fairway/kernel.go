@@ -24,7 +24,8 @@ type kernel struct {
 	drift chan struct{} // our routes may have been changed by others
 	moved chan struct{} // routes of others that next hops rest on may have changed
 
-	sysctls sysctls
+	sysctls  sysctls
+	gateways gateways
 }
 
 func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
@@ -39,13 +40,16 @@ func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
 		host:  make(chan struct{}, 1),
 		drift: make(chan struct{}, 1),
 		moved: make(chan struct{}, 1),
+
+		gateways: newGateways(),
 	}, nil
 }
 
 // Run passes on the kernel's news until ctx ends.
 func (k *kernel) Run(ctx context.Context) error {
 	return k.fib.Watch(ctx, func(e netlink.Event) {
-		if e.Resync || e.Host {
+		if e.Resync || e.Host || e.Default {
+			k.gateways.stale.Store(true)
 			wake(k.host)
 		}
 		if e.Resync || e.Host {
@@ -77,7 +81,8 @@ func (k *kernel) Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr
 
 // Local reads the facts of the host. Of the links of pods, which come and go all the time and
 // lead to no network, it says nothing: a plan that nothing concerns need not be made again.
-func (k *kernel) Local() (plan.Local, error) {
+// The default gateways are among them where they are asked for.
+func (k *kernel) Local(ctx context.Context, gateways bool) (plan.Local, error) {
 	facts, err := k.sysctls.readHost()
 	if err != nil {
 		return plan.Local{}, err
@@ -98,7 +103,10 @@ func (k *kernel) Local() (plan.Local, error) {
 			local.Addresses = append(local.Addresses, a.Addr)
 		}
 	}
-	return local, nil
+	if gateways {
+		local.Gateways, err = k.gateways.read(ctx, k.fib, facts)
+	}
+	return local, err
 }
 
 func rank(down bool) int {

@@ -44,17 +44,29 @@ func (b *builder) planPeers() {
 	}
 }
 
-// planPeer adds the session of one BGPPeer, or refuses it.
+// planPeer adds the sessions of one BGPPeer, or refuses them.
 func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
-	ref := Ref{"BGPPeer", p.Name}
-	var address, local netip.Addr
+	if p.Spec.DefaultGateway != nil {
+		b.planGateways(p)
+		return
+	}
+	var address netip.Addr
 	if p.Spec.Address != "" {
 		address = netip.MustParseAddr(p.Spec.Address).Unmap()
 	}
+	if b.planSession(p, address) {
+		b.judge(Ref{"BGPPeer", p.Name}, p.Generation, p.NotImplemented())
+	}
+}
+
+// planSession adds one session, or refuses it and says so.
+func (b *builder) planSession(p *v1alpha1.BGPPeer, address netip.Addr) (added bool) {
+	ref := Ref{"BGPPeer", p.Name}
+	var local netip.Addr
 	if p.Spec.LocalAddress != "" {
 		local = netip.MustParseAddr(p.Spec.LocalAddress).Unmap()
 		if !slices.Contains(b.local.Addresses, local) {
-			return // only nodes that have the address use the peer
+			return false // only nodes that have the address use the peer
 		}
 	}
 	withhold := func(reason, message string) {
@@ -63,22 +75,22 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	}
 	if message := impossible(p, address); message != "" {
 		withhold(v1alpha1.ReasonNotImplemented, message)
-		return
+		return false
 	}
 	if reason, message := b.taken(address); reason != "" {
 		b.verdictIfValid(ref, p.Generation, reason, message)
-		return
+		return false
 	}
 	peer := b.sessionOf(p, address, local)
 	if len(peer.Families) == 0 {
 		withhold(v1alpha1.ReasonNoAddress, "this node has no InternalIP of any of the peer's families")
-		return
+		return false
 	}
 	if p.Spec.PasswordSecretRef != nil {
 		password, reason, message := b.password(p.Spec.PasswordSecretRef.Name)
 		if password == "" {
 			withhold(reason, message)
-			return
+			return false
 		}
 		if reason != "" {
 			b.verdictIfValid(ref, p.Generation, reason, message)
@@ -86,8 +98,8 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 		peer.Password = password
 	}
 	b.setNextHops(&peer, ref)
-	b.judge(ref, p.Generation, p.NotImplemented())
 	b.targets = append(b.targets, target{peer: peer, ref: ref, labels: p.Labels})
+	return true
 }
 
 // impossible says why the session cannot be tried in this version; "" when it can.
@@ -174,7 +186,7 @@ func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
 func essential(without []string) []string {
 	return slices.DeleteFunc(without, func(path string) bool {
 		switch path {
-		case "spec.interface", "spec.defaultGateway", "spec.listenRange", "spec.localInterface":
+		case "spec.interface", "spec.listenRange", "spec.localInterface":
 			return false
 		}
 		return true
@@ -269,6 +281,9 @@ func (b *builder) importRules(p *v1alpha1.BGPPeer) []bgp.PrefixRule {
 // the Node's addresses.
 func (b *builder) setNextHops(peer *bgp.Peer, ref Ref) {
 	network, onLink := b.networkOf(peer.Address)
+	if !onLink {
+		network, onLink = b.networkOfGateway(peer.Address)
+	}
 	switch {
 	case onLink:
 		b.nextHopsOnLink(peer, network)

@@ -23,6 +23,9 @@ type Local struct {
 	LinksDown map[int]bool
 	// Addresses are all addresses of this host, loopback and link-local ones too.
 	Addresses []netip.Addr
+	// Gateways are what the default routes of others with the best metric of each family point
+	// to; none unless [NeedsGateways].
+	Gateways []Gateway
 	// Sysctls are settings of the kernel that are not as they should be.
 	Sysctls []Sysctl
 }

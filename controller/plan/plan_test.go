@@ -26,12 +26,12 @@ var update = flag.Bool("update", false, "rewrite what the cases expect; read the
 // plan out. The sections of a case:
 //
 //	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A", "no carrier N",
-//	         "sysctl NAME VALUE WANTED required" (or "recommended")
+//	         "gateway ADDRESS link N" of a default route, "sysctl NAME VALUE WANTED required" (or "recommended")
 //	*.yaml   the manifests
 //	endpoints  where Services have endpoints: "NAMESPACE/NAME FAMILY ready NODE, draining NODE", each one
 //	         for itself, the family both IPv4 and IPv6 where it is "both", the node "-" where there is none
 //	plan     the plan, as text
-//	then-*.yaml, then-endpoints, then   what replaces those of the same name, and the plan after
+//	then-*.yaml, then-endpoints, then-local, then   what replaces those of the same name, and the plan after
 //	others   the kernel's routes that are not ours: "PREFIX [via GATEWAY] link N [metric M]", "PREFIX unreachable"
 //	rib      learned paths: "PREFIX from PEER via NEXTHOP [bandwidth N]", lines of one prefix together, the best
 //	         first; "or" before a path that the decision process puts behind those above it
@@ -68,7 +68,11 @@ func runCase(t *testing.T, file string) {
 	local := parseLocal(t, section["local"])
 	p := build(t, manifests, section["endpoints"], local, nil)
 	got := map[string]string{"plan": p.String()}
-	if endpoints, moved := section["then-endpoints"]; len(then) > 0 || moved {
+	thenLocal, hostMoved := section["then-local"]
+	if hostMoved {
+		local = parseLocal(t, thenLocal)
+	}
+	if endpoints, moved := section["then-endpoints"]; len(then) > 0 || moved || hostMoved {
 		for name, data := range then {
 			manifests[name] = data
 		}
@@ -190,6 +194,12 @@ func parseLocal(t *testing.T, text string) plan.Local {
 			}
 			local.Networks = append(local.Networks, plan.Network{Prefix: prefix.Masked(), Addr: prefix.Addr(), Link: link})
 			local.Addresses = append(local.Addresses, prefix.Addr())
+		case fields[0] == "gateway" && len(fields) == 4:
+			link, err := strconv.Atoi(fields[3])
+			if err != nil {
+				t.Fatal(err)
+			}
+			local.Gateways = append(local.Gateways, plan.Gateway{Addr: netip.MustParseAddr(fields[1]), Link: link})
 		case fields[0] == "sysctl" && len(fields) == 5:
 			s := plan.Sysctl{Name: fields[1], Family: bgp.IPv4Unicast, Value: fields[2], Want: fields[3], Required: fields[4] == "required", Why: "of the case"}
 			if strings.Contains(s.Name, "ipv6") {

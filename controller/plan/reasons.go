@@ -15,6 +15,8 @@ const (
 	ReasonPeerIsSelf = "PeerIsSelf"
 	// ReasonPeerNotOnLink: a single-hop peer is on none of the connected networks.
 	ReasonPeerNotOnLink = "PeerNotOnLink"
+	// ReasonNoDefaultGateway: no default route points to a router.
+	ReasonNoDefaultGateway = "NoDefaultGateway"
 	// ReasonNotAdvertised: the speaker refused the prefix.
 	ReasonNotAdvertised = "NotAdvertised"
 	// ReasonOverridden: another advertisement decides this attribute.

@@ -27,6 +27,8 @@ type Event struct {
 	Routes []routes.Key
 	// Moved: a route of somebody else that leads to a followed address came, went or changed.
 	Moved bool
+	// Default: a default route of somebody else came, went or changed.
+	Default bool
 }
 
 // maxKeys bounds an Event: past it, reading everything is no dearer.
@@ -85,8 +87,8 @@ func join(fd int, program []unix.SockFilter) error {
 
 // filter runs in the kernel, so that neither our own 100,000 adds nor another daemon's
 // fill the socket or wake us. Of route messages it passes those of our protocol which self
-// did not cause, and those in which one route took the place of another; with others those
-// of anybody.
+// did not cause, those in which one route took the place of another, and default routes; with
+// others those of anybody.
 func filter(protocol uint8, self uint32, others bool) []unix.SockFilter {
 	const (
 		loadByte = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
@@ -107,9 +109,11 @@ func filter(protocol uint8, self uint32, others bool) []unix.SockFilter {
 		{Code: equal, K: swap16(unix.RTM_DELROUTE), Jt: 1},
 		{Code: give, K: pass},
 		{Code: loadWord, K: 12}, // nlmsg_pid
-		{Code: equal, K: swap32(self), Jt: 5},
+		{Code: equal, K: swap32(self), Jt: 7},
 		{Code: loadByte, K: unix.SizeofNlMsghdr + 5}, // rtm_protocol
-		{Code: equal, K: uint32(protocol), Jt: 2},
+		{Code: equal, K: uint32(protocol), Jt: 4},
+		{Code: loadByte, K: unix.SizeofNlMsghdr + 1}, // rtm_dst_len
+		{Code: equal, K: 0, Jt: 2},
 		{Code: loadHalf, K: 6}, // nlmsg_flags
 		foreign,
 		{Code: give, K: pass},
@@ -182,7 +186,7 @@ func (w *watcher) drain(receive func([]byte) (int, error)) bool {
 }
 
 func (w *watcher) news() bool {
-	return w.pending.Resync || w.pending.Host || w.pending.Moved || len(w.pending.Routes) > 0
+	return w.pending.Resync || w.pending.Host || w.pending.Moved || w.pending.Default || len(w.pending.Routes) > 0
 }
 
 func (w *watcher) read(b []byte) {
@@ -213,6 +217,9 @@ func (w *watcher) see(h header, payload []byte) {
 		if p.protocol != w.protocol && !w.pending.Moved {
 			w.pending.Moved = w.moves(p.route)
 		}
+		if p.protocol != w.protocol && isDefault(p.route) {
+			w.pending.Default = true
+		}
 	}
 }
 
@@ -223,7 +230,7 @@ func (w *watcher) take() Event {
 	slices.SortFunc(event.Routes, routes.Key.Compare)
 	event.Routes = slices.Compact(event.Routes)
 	if len(event.Routes) > maxKeys {
-		return Event{Resync: true, Host: event.Host, Moved: event.Moved}
+		return Event{Resync: true, Host: event.Host, Moved: event.Moved, Default: event.Default}
 	}
 	return event
 }

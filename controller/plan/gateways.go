@@ -1,0 +1,62 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
+)
+
+// Gateway is a router that a default route points to.
+type Gateway struct {
+	Addr netip.Addr // with zone when link-local
+	Link int        // interface index
+}
+
+// NeedsGateways reports whether a plan for the snapshot may rest on the default gateways.
+func NeedsGateways(snap *snapshot.Snapshot) bool {
+	for _, p := range snap.Peers {
+		if p.Spec.DefaultGateway != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// planGateways adds a session with each router that the default routes of a family point to.
+func (b *builder) planGateways(p *v1alpha1.BGPPeer) {
+	ref, family := Ref{"BGPPeer", p.Name}, p.Spec.DefaultGateway.Family
+	found := false
+	for _, g := range b.local.Gateways {
+		if (bgp.FamilyOf(g.Addr) == bgp.IPv4Unicast) != (family == v1alpha1.IPv4) {
+			continue
+		}
+		found = true
+		if g.Addr.Is6() && g.Addr.IsLinkLocalUnicast() {
+			b.withhold(p.Name, netip.Addr{}, "the default gateway is a link-local address")
+			b.refuse(ref, g.Addr.String(), v1alpha1.ReasonNotImplemented,
+				"the default route points to a link-local address; sessions with such routers are not implemented yet: name the router's global address in the route, or as address of a BGPPeer")
+			continue
+		}
+		b.planSession(p, g.Addr)
+	}
+	if !found {
+		message := fmt.Sprintf("no %s default route of this node points to a router; routes that Fairway has installed do not count", family)
+		b.withhold(p.Name, netip.Addr{}, message)
+		b.refuse(ref, "", ReasonNoDefaultGateway, message)
+	}
+	b.judge(ref, p.Generation, p.NotImplemented())
+}
+
+// networkOfGateway stands in for the connected network of a default gateway that is in none, as
+// where a route says that it is on-link all the same.
+func (b *builder) networkOfGateway(addr netip.Addr) (Network, bool) {
+	for _, g := range b.local.Gateways {
+		if own := b.addressOn(g.Link, addr.Is4()); g.Addr == addr && own.IsValid() {
+			return Network{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Addr: own, Link: g.Link}, true
+		}
+	}
+	return Network{}, false
+}
