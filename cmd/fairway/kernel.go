@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/routes/host"
 	"github.com/fairway-bgp/fairway/routes/netlink"
 )
 
@@ -98,6 +99,7 @@ func (k *kernel) Local(ctx context.Context, gateways bool) (plan.Local, error) {
 	slices.SortStableFunc(local.Networks, func(a, b plan.Network) int {
 		return cmp.Compare(rank(local.LinksDown[a.Link]), rank(local.LinksDown[b.Link]))
 	})
+	local.Sources = sources(facts)
 	for _, a := range facts.Addresses {
 		if !a.Addr.IsLinkLocalUnicast() {
 			local.Addresses = append(local.Addresses, a.Addr)
@@ -107,6 +109,18 @@ func (k *kernel) Local(ctx context.Context, gateways bool) (plan.Local, error) {
 		local.Gateways, err = k.gateways.read(ctx, k.fib, facts)
 	}
 	return local, err
+}
+
+// sources returns the first lasting address of each family of the links that have one.
+func sources(facts host.Facts) map[string]plan.Source {
+	out := map[string]plan.Source{}
+	for _, link := range facts.Links {
+		s := plan.Source{IPv4: facts.AddressOn(link.Index, true), IPv6: facts.AddressOn(link.Index, false)}
+		if s != (plan.Source{}) {
+			out[link.Name] = s
+		}
+	}
+	return out
 }
 
 func rank(down bool) int {

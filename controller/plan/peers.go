@@ -73,6 +73,13 @@ func (b *builder) planSession(p *v1alpha1.BGPPeer, address netip.Addr) (added bo
 		b.withhold(p.Name, address, message)
 		b.verdictIfValid(ref, p.Generation, reason, message)
 	}
+	if p.Spec.LocalInterface != "" {
+		if local = b.local.Sources[p.Spec.LocalInterface].For(bgp.FamilyOf(address)); !local.IsValid() {
+			withhold(v1alpha1.ReasonNoAddress, fmt.Sprintf("the interface %s of this node has no lasting address of %s, or there is no such interface",
+				p.Spec.LocalInterface, bgp.FamilyOf(address)))
+			return false
+		}
+	}
 	if message := impossible(p, address); message != "" {
 		withhold(v1alpha1.ReasonNotImplemented, message)
 		return false
@@ -186,7 +193,7 @@ func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
 func essential(without []string) []string {
 	return slices.DeleteFunc(without, func(path string) bool {
 		switch path {
-		case "spec.interface", "spec.listenRange", "spec.localInterface":
+		case "spec.interface", "spec.listenRange":
 			return false
 		}
 		return true

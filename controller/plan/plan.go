@@ -23,11 +23,26 @@ type Local struct {
 	LinksDown map[int]bool
 	// Addresses are all addresses of this host, loopback and link-local ones too.
 	Addresses []netip.Addr
+	// Sources are the addresses, by name of the link, that a session from there has as its own.
+	Sources map[string]Source
 	// Gateways are what the default routes of others with the best metric of each family point
 	// to; none unless [NeedsGateways].
 	Gateways []Gateway
 	// Sysctls are settings of the kernel that are not as they should be.
 	Sysctls []Sysctl
+}
+
+// Source holds the first lasting address of each family that a link has; the zero Addr: none.
+type Source struct {
+	IPv4, IPv6 netip.Addr
+}
+
+// For returns the address of a family.
+func (s Source) For(f bgp.Family) netip.Addr {
+	if f == bgp.IPv4Unicast {
+		return s.IPv4
+	}
+	return s.IPv6
 }
 
 // Network is a connected network and our own address in it.

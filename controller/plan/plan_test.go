@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "rewrite what the cases expect; read the
 // plan out. The sections of a case:
 //
 //	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A", "no carrier N",
-//	         "gateway ADDRESS link N" of a default route, "sysctl NAME VALUE WANTED required" (or "recommended")
+//	         "source LINK ADDRESS", "gateway ADDRESS link N" of a default route, "sysctl NAME VALUE WANTED required" (or "recommended")
 //	*.yaml   the manifests
 //	endpoints  where Services have endpoints: "NAMESPACE/NAME FAMILY ready NODE, draining NODE", each one
 //	         for itself, the family both IPv4 and IPv6 where it is "both", the node "-" where there is none
@@ -194,6 +194,17 @@ func parseLocal(t *testing.T, text string) plan.Local {
 			}
 			local.Networks = append(local.Networks, plan.Network{Prefix: prefix.Masked(), Addr: prefix.Addr(), Link: link})
 			local.Addresses = append(local.Addresses, prefix.Addr())
+		case fields[0] == "source" && len(fields) == 3:
+			addr, source := netip.MustParseAddr(fields[2]), local.Sources[fields[1]]
+			if addr.Is4() {
+				source.IPv4 = addr
+			} else {
+				source.IPv6 = addr
+			}
+			if local.Sources == nil {
+				local.Sources = map[string]plan.Source{}
+			}
+			local.Sources[fields[1]] = source
 		case fields[0] == "gateway" && len(fields) == 4:
 			link, err := strconv.Atoi(fields[3])
 			if err != nil {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -33,4 +34,45 @@ func TestSessionsFollowTheDefaultRoute(t *testing.T) {
 		seen: func() error { return l.kernel(away + " metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.3") }})
 	l.step(step{what: "the worse one is all that is left", do: route("del default metric 0"), down: []string{tor}})
 	l.step(step{what: "none is left", do: route("del default via 192.0.2.3 metric 500"), down: []string{third}, seen: none})
+}
+
+// TestSessionsFollowTheAddressOfTheirInterface changes the address of the interface that a session comes from.
+func TestSessionsFollowTheAddressOfTheirInterface(t *testing.T) {
+	l := newLiveRig(t)
+	ip := func(args string) {
+		t.Helper()
+		if out, err := l.n.run(append([]string{"ip"}, strings.Fields(args)...)...); err != nil {
+			t.Fatalf("ip %s: %v: %s", args, err, out)
+		}
+	}
+	comesFrom := func(source string) {
+		t.Helper()
+		l.eventually(func() error {
+			var answer map[string]struct {
+				State string `json:"bgpState"`
+			}
+			err := l.ask(third, &answer, "show bgp neighbors "+source+" json")
+			if err == nil && answer[source].State != "Established" {
+				err = fmt.Errorf("the session from %s is %q", source, answer[source].State)
+			}
+			return err
+		})
+	}
+	for _, source := range []string{"192.0.2.21", "192.0.2.22"} {
+		config := fmt.Sprintf("router bgp 65003\n neighbor %[1]s remote-as external\n neighbor %[1]s timers 3 9\n neighbor %[1]s passive\n", source)
+		if err := l.routers[third].Configure(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ip("link add source type bridge") // without ports it has an address and no more
+	ip("link set source up")
+	ip("addr add 192.0.2.21/32 dev source")
+	l.put("node.yaml", liveNode, "speaker.yaml", liveSpeaker(), "third.yaml", livePeer(third, "localInterface: source"))()
+	l.n.start("--source=dir:"+l.dir, "--node-name=node-1", "--state-dir="+l.n.Dir()+"/state")
+	comesFrom("192.0.2.21")
+	ip("addr add 192.0.2.22/32 dev source")
+	ip("addr del 192.0.2.21/32 dev source")
+	comesFrom("192.0.2.22")
+	ip("link del source")
+	l.eventually(func() error { return l.says("BGPPeer_third", "NoAddress", "the interface source of this node") })
 }
