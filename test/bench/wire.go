@@ -157,8 +157,23 @@ func (w *wire) strange() []string {
 	return []string{fmt.Sprintf("%d prefixes were withdrawn that nobody had touched, such as %s", len(w.lost), w.lost[0])}
 }
 
-// follow watches what the toggles change, as the agent does, until the context ends.
+// follow watches what the toggles change, as the agent does, until the context ends. The API
+// server ends watches when it likes.
 func (t *toggles) follow(ctx context.Context, w *wire) error {
+	prefixes := map[string]netip.Prefix{}
+	for i := range t.on {
+		prefixes[service(t.number(i)).Name] = t.prefix(i)
+	}
+	for ctx.Err() == nil {
+		if err := t.followOnce(ctx, w, prefixes); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("watching the changes: %w", err)
+		}
+	}
+	return nil
+}
+
+// followOnce returns without an error when a watch has ended.
+func (t *toggles) followOnce(ctx context.Context, w *wire, prefixes map[string]netip.Prefix) error {
 	// From now on: what there is already would be too much at once for a plain watch.
 	newest, err := t.client.CoreV1().Services("default").List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
@@ -175,27 +190,24 @@ func (t *toggles) follow(ctx context.Context, w *wire) error {
 		return err
 	}
 	defer endpoints.Stop()
-	prefixes := map[string]netip.Prefix{}
-	for i := range t.on {
-		prefixes[service(t.number(i)).Name] = t.prefix(i)
-	}
 	for {
+		var e watch.Event
+		var open bool
 		select {
 		case <-ctx.Done():
 			return nil
-		case e := <-services.ResultChan():
-			err = w.watched(e, prefixes)
-		case e := <-endpoints.ResultChan():
-			err = w.watched(e, prefixes)
+		case e, open = <-services.ResultChan():
+		case e, open = <-endpoints.ResultChan():
 		}
-		if err != nil && ctx.Err() == nil {
-			return err
+		if !open || e.Type == watch.Error {
+			return nil
 		}
+		w.watched(e, prefixes)
 	}
 }
 
-// watched takes in what a watch says. What says nothing is the end of the watch.
-func (w *wire) watched(e watch.Event, prefixes map[string]netip.Prefix) error {
+// watched takes in what a watch says.
+func (w *wire) watched(e watch.Event, prefixes map[string]netip.Prefix) {
 	var name string
 	announced := e.Type != watch.Deleted
 	switch o := e.Object.(type) {
@@ -204,13 +216,10 @@ func (w *wire) watched(e watch.Event, prefixes map[string]netip.Prefix) error {
 		name, announced = o.Name, announced && !hides
 	case *discoveryv1.EndpointSlice:
 		name, announced = o.Name, announced && len(o.Endpoints) > 0 && *o.Endpoints[0].Conditions.Ready
-	default:
-		return fmt.Errorf("a watch has ended: %v", e)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if r := w.waiting[event{prefixes[name], announced}]; r != nil && r.watched.IsZero() {
 		r.watched = time.Now()
 	}
-	return nil
 }
