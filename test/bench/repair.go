@@ -73,12 +73,17 @@ func (s *fibSite) measureRepair(ctx context.Context, o repairOptions, said *narr
 		said.say("IPv%s: %d repairs, p50 %.2f ms, p99 %.2f ms, at the most %.2f ms", name, len(took), percentile(took, 50), percentile(took, 99), slices.Max(took))
 		all = append(all, took...)
 	}
-	r.Samples = len(all)
-	r.RepairP50, r.RepairP99, r.RepairMax = percentile(all, 50), percentile(all, 99), slices.Max(all)
-	if r.Samples < leastSamples {
-		said.say("%d samples are too few for figures that count", r.Samples)
-	}
+	r.conclude(all)
 	return r, nil
+}
+
+// conclude takes the figures from how long each repair took.
+func (r *repairResult) conclude(took []float64) {
+	r.Samples = len(took)
+	r.RepairP50, r.RepairP99, r.RepairMax = percentile(took, 50), percentile(took, 99), slices.Max(took)
+	if r.Samples < leastSamples {
+		r.Invalid = append(r.Invalid, fmt.Sprintf("%d samples are fewer than the %d that a figure needs to count", r.Samples, leastSamples))
+	}
 }
 
 // repairFamily has a fresh agent learn the routes and repair one after the other. It returns
