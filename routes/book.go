@@ -34,6 +34,7 @@ func (b book) route(key Key) (Route, bool) {
 type ways struct {
 	known map[string]*way
 	text  []byte
+	links map[int]bool // over which any of all those ever made leads
 }
 
 // maxWays bounds what is remembered of ways that may long be out of use.
@@ -52,6 +53,12 @@ func (w *ways) of(r Route) *way {
 	}
 	if w.known == nil || len(w.known) >= maxWays {
 		w.known = map[string]*way{}
+	}
+	if w.links == nil {
+		w.links = map[int]bool{}
+	}
+	for _, hop := range r.NextHops {
+		w.links[hop.Link] = true
 	}
 	made := &way{kind: r.Kind, hops: slices.Clone(r.NextHops)}
 	w.known[string(w.text)] = made

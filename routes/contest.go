@@ -46,17 +46,18 @@ const (
 )
 
 // noticeUndone compares what was held with what is held now, and remembers where a route
-// that was as it is wanted no longer is.
-func (t *Table) noticeUndone(before book) {
+// that was as it is wanted no longer is. Only keys that are named count, at which the kernel
+// told of somebody else: a link or an address that comes and goes takes routes along, too.
+func (t *Table) noticeUndone(before book, named map[Key]bool) {
 	now := t.now()
 	for key, c := range t.contests {
 		if c.undone && sameWay(t.held[key], t.wanted[key]) {
 			c.undone = false // somebody else has put it back
 		}
 	}
-	for key, had := range before {
+	for key, is := range named {
 		want, wanted := t.wanted[key]
-		if !wanted || !sameWay(had, want) {
+		if !is || !wanted || !sameWay(before[key], want) {
 			continue
 		}
 		have, held := t.held[key]

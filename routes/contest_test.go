@@ -33,6 +33,7 @@ func newFight(t *testing.T) *fight {
 func (f *fight) round(t *testing.T, undo func(key Key)) error {
 	t.Helper()
 	undo(parse(t, mine).Key)
+	f.table.Suspect([]Key{parse(t, mine).Key}) // as the kernel tells that somebody did it
 	f.clock = f.clock.Add(100 * time.Millisecond)
 	f.kernel.pass()
 	err := f.table.Repair(t.Context())
@@ -146,6 +147,7 @@ func TestContestNamesWhoIsSeen(t *testing.T) {
 		"a route that is not ours (protocol 4/static) takes its place": func(f *fight, key Key) {
 			f.remove(key)
 			f.kernel.foreign[key] = true
+			f.table.Suspect([]Key{key})
 			if err := f.table.Repair(t.Context()); err == nil {
 				t.Error("the foreign route was overwritten")
 			}
@@ -176,6 +178,50 @@ func TestRouteThatWaitsForItsLinkIsNoContest(t *testing.T) {
 	f.mustBe(t, 0, mine+"\n"+another)
 	if len(f.table.contests) != 0 {
 		t.Errorf("remembered: %v", f.table.contests)
+	}
+}
+
+// What goes with a link or an address is back as soon as the kernel takes it, however often.
+func TestLinksAndAddressesThatComeAndGoAreNoContest(t *testing.T) {
+	key := parse(t, mine).Key
+	for name, suspect := range map[string]func(table *Table){
+		"links":                func(table *Table) { table.SuspectLinks([]int{1}) },
+		"removed by itself":    func(table *Table) { table.SuspectFallen([]Key{key}) },
+		"everything":           func(table *Table) { table.SuspectAll() },
+		"everything, and keys": func(table *Table) { table.SuspectAll(); table.SuspectFallen([]Key{key}) },
+	} {
+		f := newFight(t)
+		for range 5 * contestRepairs {
+			f.remove(key)
+			f.clock = f.clock.Add(100 * time.Millisecond)
+			suspect(f.table)
+			if err := f.table.Mend(t.Context()); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		f.mustBe(t, 0, mine+"\n"+another)
+	}
+}
+
+// The same strokes, seen in a look at everything: what names their key counts all the same.
+func TestContestIsSeenInALookAtEverything(t *testing.T) {
+	f := newFight(t)
+	key := parse(t, mine).Key
+	var err error
+	for range contestRepairs + 1 {
+		f.remove(key)
+		f.table.Suspect([]Key{key})
+		f.table.SuspectFallen([]Key{key})
+		f.table.SuspectAll()
+		f.kernel.dumpErr = errBroken
+		if f.table.Mend(t.Context()) == nil {
+			t.Fatal("a dump that failed is no error")
+		}
+		f.kernel.dumpErr = nil
+		err = f.table.Mend(t.Context())
+	}
+	if held := (*ContestedError)(nil); !errors.As(err, &held) {
+		t.Errorf("got %v", err)
 	}
 }
 

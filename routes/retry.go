@@ -20,6 +20,6 @@ func (t *Table) Retry(ctx context.Context) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	t.lookAt(ctx, keys)
+	t.lookAt(ctx, keys, nil)
 	return t.carryOut(ctx, keys)
 }

@@ -45,6 +45,64 @@ func TestMendCostsWhatIsSuspected(t *testing.T) {
 	}
 }
 
+func TestALinkCostsWhatGoesOverIt(t *testing.T) {
+	table, k, keys := suspicious(t)
+	far := parse(t, "172.16.0.0/12 2048 10.0.0.1@1 10.0.9.1@9")
+	must(t, table.Update(t.Context(), []Change{{Route: &far}}))
+	k.pass()
+	delete(k.ours, far.Key)
+	delete(k.ours, keys[7])
+	if table.SuspectLinks([]int{2, 3}) {
+		t.Error("a link that no route goes over concerns nobody")
+	}
+	must(t, table.Mend(t.Context()))
+	if len(k.log) > 0 || k.dumps > 0 {
+		t.Errorf("the link of a pod costs %d dumps, %v", k.dumps, k.log)
+	}
+	if !table.SuspectLinks([]int{2, 9}) {
+		t.Error("a link with a route of ours concerns nobody")
+	}
+	must(t, table.Mend(t.Context()))
+	if _, back := k.ours[far.Key]; !back || k.dumps > 0 || len(k.log) > 2 {
+		t.Errorf("back %t, %d dumps, %v", back, k.dumps, k.log)
+	}
+	if !table.SuspectLinks([]int{1}) {
+		t.Error("the link of all concerns nobody")
+	}
+	must(t, table.Mend(t.Context()))
+	if k.dumps != 1 || k.text() != wantedText(table) {
+		t.Errorf("%d dumps, the kernel holds %s", k.dumps, k.text())
+	}
+}
+
+// A route that a link refused is wanted, though nothing is held: the link concerns it.
+func TestALinkConcernsRoutesThatWaitForIt(t *testing.T) {
+	table, k, _ := suspicious(t)
+	far := parse(t, "172.16.0.0/12 2048 10.0.9.1@9")
+	k.broken[far.Key] = true
+	if err := table.Update(t.Context(), []Change{{Route: &far}}); err == nil {
+		t.Fatal("nothing is broken")
+	}
+	delete(k.broken, far.Key)
+	if !table.SuspectLinks([]int{9}) {
+		t.Error("its link concerns nobody")
+	}
+	must(t, table.Mend(t.Context()))
+	if _, held := k.ours[far.Key]; !held {
+		t.Errorf("the kernel holds %s", k.text())
+	}
+}
+
+func TestSuspicionIsBounded(t *testing.T) {
+	table, _, keys := suspicious(t)
+	for _, key := range keys {
+		table.Suspect([]Key{key})
+	}
+	if s := table.suspects.take(); len(s.keys) != maxSuspects || !s.all {
+		t.Errorf("%d keys, all %t", len(s.keys), s.all)
+	}
+}
+
 func TestAPassOverEverythingAnswersWhatWasSuspectedBefore(t *testing.T) {
 	table, k, keys := suspicious(t)
 	table.SuspectAll()

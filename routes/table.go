@@ -193,15 +193,16 @@ func (t *Table) adopt(want Desired) {
 
 // look reads what the kernel holds of ours. An error leaves what was last seen.
 func (t *Table) look(ctx context.Context) error {
-	t.suspects.take() // this look answers all of them
+	suspected := t.suspects.take() // this look answers all of them
 	list, err := t.fib.Dump(ctx)
 	if err != nil {
-		t.SuspectAll()
+		suspected.all = true
+		t.suspects.add(suspected)
 		return fmt.Errorf("reading the kernel's routes: %w", err)
 	}
 	before := t.held
 	t.held, t.looked = t.ways.dumped(list), true
-	t.noticeUndone(before)
+	t.noticeUndone(before, suspected.keys)
 	for key := range t.dropped {
 		if _, held := t.held[key]; !held {
 			delete(t.dropped, key)

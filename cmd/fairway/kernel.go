@@ -53,17 +53,24 @@ func (k *kernel) Run(ctx context.Context) error {
 			k.gateways.stale.Store(true)
 			wake(k.host)
 		}
-		if e.Resync || e.Host {
-			k.table.SuspectAll()
-		}
-		if e.Resync || e.Host || k.table.Suspect(e.Routes) {
-			k.log.Debug("the kernel changed", "resync", e.Resync, "host", e.Host, "routes", len(e.Routes))
+		if k.suspect(e) {
+			k.log.Debug("the kernel changed", "resync", e.Resync, "links", len(e.Links), "routes", len(e.Routes), "fallen", len(e.Fallen))
 			wake(k.drift)
 		}
-		if e.Resync || e.Host || e.Moved {
+		if e.Resync || e.Moved {
 			wake(k.moved)
 		}
 	})
+}
+
+// suspect tells the table where to look, and reports whether anything concerns it: the
+// links of pods, which come and go, do not.
+func (k *kernel) suspect(e netlink.Event) bool {
+	if e.Resync {
+		k.table.SuspectAll()
+	}
+	named, fallen, links := k.table.Suspect(e.Routes), k.table.SuspectFallen(e.Fallen), k.table.SuspectLinks(e.Links)
+	return e.Resync || named || fallen || links
 }
 
 // Changed is readable when the facts of the host may have changed.

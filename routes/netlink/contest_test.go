@@ -24,6 +24,7 @@ func TestContestInTheKernelEndsInABackOffThatNamesTheOther(t *testing.T) {
 	for range 6 {
 		ip(t, `route replace 10.1.0.0/24 via 10.0.1.9 metric 2048 proto static
 -6 route del fd10::/64 metric 2048`)
+		table.Suspect([]routes.Key{v4.Key, v6.Key}) // as Watch tells
 		clock = clock.Add(100 * time.Millisecond)
 		err = table.Repair(t.Context())
 		ip(t, "route del 10.1.0.0/24 metric 2048 proto static")

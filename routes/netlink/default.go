@@ -28,5 +28,5 @@ func (f *FIB) DefaultRoutes(ctx context.Context) ([]routes.Route, error) {
 }
 
 func isDefault(route routes.Route) bool {
-	return route.Table == routes.MainTable && route.Prefix.Bits() == 0
+	return route.Table == routes.MainTable && route.Prefix.Bits() == 0 && route.Selector() == (routes.Selector{})
 }

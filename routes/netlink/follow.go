@@ -19,12 +19,14 @@ import (
 type following struct {
 	mu    sync.Mutex
 	addrs []netip.Addr // sorted
+	links map[int]bool // over which the ways to them lead; nil: not known
 	feed  *os.File     // nil while nobody watches
 }
 
 // Follow returns, for each address, the route of others in the main table that leads to it:
 // the most specific one, of those the one with the least metric. Addresses that none leads to
-// are left out. From then on Watch tells of changes of routes that cover one of them.
+// are left out. From then on Watch tells of changes of routes that cover one of them, and of
+// the links over which those returned lead.
 //
 // It reads the whole main table where there is an address, and nothing where there is none.
 func (f *FIB) Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]routes.Route, error) {
@@ -57,6 +59,7 @@ func (f *FIB) Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]ro
 			}
 		}
 	}
+	f.following.over(found)
 	return found, nil
 }
 
@@ -84,7 +87,7 @@ func (f *FIB) follow(sorted []netip.Addr) error {
 	f.following.mu.Lock()
 	defer f.following.mu.Unlock()
 	begins, ends := len(f.following.addrs) == 0 && len(sorted) > 0, len(f.following.addrs) > 0 && len(sorted) == 0
-	f.following.addrs = sorted
+	f.following.addrs, f.following.links = sorted, nil
 	if f.following.feed == nil || !begins && !ends {
 		return nil
 	}
@@ -118,9 +121,30 @@ func (f *FIB) tell(feed *os.File) error {
 	return f.tune(feed)
 }
 
+// over notes where the ways to the followed addresses lead.
+func (f *following) over(found map[netip.Addr]routes.Route) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.links = map[int]bool{}
+	for _, route := range found {
+		for _, hop := range route.NextHops {
+			f.links[hop.Link] = true
+		}
+	}
+}
+
 // moves reports whether a change of that route may lead one of the followed addresses elsewhere.
-func (f *FIB) moves(route routes.Route) bool {
-	f.following.mu.Lock()
-	defer f.following.mu.Unlock()
-	return route.Table == routes.MainTable && len(inside(route.Prefix, f.following.addrs)) > 0
+func (f *following) moves(route routes.Route) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return route.Table == routes.MainTable && len(inside(route.Prefix, f.addrs)) > 0
+}
+
+// leadOver reports whether the way to a followed address leads, or may lead, over the link,
+// which then takes IPv4 routes along without a word when it goes down. Of the routes that
+// come with a link the kernel tells.
+func (f *following) leadOver(link int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.addrs) > 0 && (f.links == nil || f.links[link])
 }

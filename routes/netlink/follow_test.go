@@ -95,6 +95,12 @@ func TestWatchTellsOfRoutesOfOthersOnlyWhileTheyLeadToFollowedAddresses(t *testi
 	told("a change", "route replace 172.16.1.0/24 via 10.0.2.2", true)
 	told("a removal", "route del 172.16.1.0/24", true)
 	told("a default route", "route add default via 10.0.1.2", true)
+	followed(t, fib, "172.16.1.1") // by link one
+	told("the link of a pod", "link add pod type veth peer name podfar\nlink set pod up\nlink del pod", false)
+	told("another link", "link set two down", false)
+	told("an address on the link that it leads over", "addr add 10.0.9.1/24 dev one", true)
+	told("the link that comes with a more specific one", "link set two up\naddr add 172.16.1.9/24 dev two", true)
+	told("and that goes again", "addr del 172.16.1.9/24 dev two", true)
 	followed(t, fib)
 	told("nothing is followed any more", "route del default", false)
 }

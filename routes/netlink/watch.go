@@ -19,13 +19,19 @@ import (
 type Event struct {
 	// Resync: messages were lost, or listening has just begun. Read everything again.
 	Resync bool
-	// Host: links or addresses changed, or whether they forward. Read the host's facts again, and repair the routes:
-	// a link that goes down takes its IPv4 routes with it without a word.
+	// Host: links or addresses changed, or whether they forward. Read the host's facts again.
 	Host bool
+	// Links are the indexes of links that changed, or whose addresses did: a link that goes down
+	// takes its IPv4 routes with it without a word. Sorted, each once.
+	Links []int
 	// Routes are keys at which someone else changed or removed a route of ours, or put
 	// theirs in the place of what may have been ours. Sorted, each once.
 	Routes []routes.Key
-	// Moved: a route of somebody else that leads to a followed address came, went or changed.
+	// Fallen are keys of routes of ours that the kernel itself removed, as it does in IPv6 with
+	// those over a link that goes down. Sorted, each once.
+	Fallen []routes.Key
+	// Moved: a route of somebody else that leads to a followed address came, went or changed, or
+	// a link did over which one leads.
 	Moved bool
 	// Default: a default route of somebody else came, went or changed.
 	Default bool
@@ -44,7 +50,7 @@ func (f *FIB) Watch(ctx context.Context, notify func(Event)) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = feed.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	w := &watcher{protocol: f.protocol, self: f.conn.port(), moves: f.moves, in: make([]byte, datagram)}
+	w := &watcher{protocol: f.protocol, self: f.conn.port(), following: &f.following, in: make([]byte, datagram)}
 	if err = f.tell(feed); err == nil {
 		err = w.run(ctx, feed, notify)
 	}
@@ -133,12 +139,12 @@ func swap32(n uint32) uint32 {
 
 // watcher turns messages into events.
 type watcher struct {
-	protocol uint8
-	self     uint32
-	moves    func(routes.Route) bool
-	in       []byte
-	pending  Event
-	broken   error // of the socket: there is no going on
+	protocol  uint8
+	self      uint32
+	following *following
+	in        []byte
+	pending   Event
+	broken    error // of the socket: there is no going on
 }
 
 func (w *watcher) run(ctx context.Context, feed *os.File, notify func(Event)) error {
@@ -186,7 +192,8 @@ func (w *watcher) drain(receive func([]byte) (int, error)) bool {
 }
 
 func (w *watcher) news() bool {
-	return w.pending.Resync || w.pending.Host || w.pending.Moved || w.pending.Default || len(w.pending.Routes) > 0
+	p := &w.pending
+	return p.Resync || p.Host || p.Moved || p.Default || len(p.Routes) > 0 || len(p.Fallen) > 0
 }
 
 func (w *watcher) read(b []byte) {
@@ -203,34 +210,58 @@ func (w *watcher) read(b []byte) {
 
 func (w *watcher) see(h header, payload []byte) {
 	switch h.kind {
-	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR, unix.RTM_NEWNETCONF:
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		w.seeLink(payload)
+	case unix.RTM_NEWNETCONF:
 		w.pending.Host = true
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		p, err := parseRoute(payload)
-		if err != nil {
-			w.pending.Resync = true
-			return
-		}
-		if h.port != w.self && (p.protocol == w.protocol || h.flags&unix.NLM_F_REPLACE != 0) {
-			w.pending.Routes = append(w.pending.Routes, p.route.Key)
-		}
-		if p.protocol != w.protocol && !w.pending.Moved {
-			w.pending.Moved = w.moves(p.route)
-		}
-		if p.protocol != w.protocol && isDefault(p.route) {
-			w.pending.Default = true
-		}
+		w.seeRoute(h, payload)
 	}
+}
+
+// seeLink reads struct ifinfomsg or struct ifaddrmsg, in which the index is at the same place.
+func (w *watcher) seeLink(payload []byte) {
+	w.pending.Host = true
+	if len(payload) < 8 {
+		w.pending.Resync = true
+		return
+	}
+	link := int(native.Uint32(payload[4:]))
+	w.pending.Links = append(w.pending.Links, link)
+	w.pending.Moved = w.pending.Moved || w.following.leadOver(link)
+}
+
+func (w *watcher) seeRoute(h header, payload []byte) {
+	p, err := parseRoute(payload)
+	switch {
+	case err != nil:
+		w.pending.Resync = true
+	case p.protocol == w.protocol && h.port == 0: // at nobody's request
+		w.pending.Fallen = append(w.pending.Fallen, p.route.Key)
+	case h.port != w.self && (p.protocol == w.protocol || h.flags&unix.NLM_F_REPLACE != 0):
+		w.pending.Routes = append(w.pending.Routes, p.route.Key)
+	}
+	if err != nil || p.protocol == w.protocol {
+		return
+	}
+	w.pending.Default = w.pending.Default || isDefault(p.route)
+	w.pending.Moved = w.pending.Moved || w.following.moves(p.route)
 }
 
 // take returns what is pending and begins anew.
 func (w *watcher) take() Event {
 	event := w.pending
 	w.pending = Event{}
-	slices.SortFunc(event.Routes, routes.Key.Compare)
-	event.Routes = slices.Compact(event.Routes)
-	if len(event.Routes) > maxKeys {
+	slices.Sort(event.Links)
+	event.Links = slices.Compact(event.Links)
+	event.Routes, event.Fallen = sorted(event.Routes), sorted(event.Fallen)
+	if len(event.Links)+len(event.Routes)+len(event.Fallen) > maxKeys {
 		return Event{Resync: true, Host: event.Host, Moved: event.Moved, Default: event.Default}
 	}
 	return event
+}
+
+func sorted(keys []routes.Key) []routes.Key {
+	slices.SortFunc(keys, routes.Key.Compare)
+	return slices.Compact(keys)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,11 +107,43 @@ func TestWatchTellsOfLinksAndAddresses(t *testing.T) {
 		for len(next(t, events).Routes) == 0 {
 			t.Logf("still about the host, before %s", change)
 		}
+		about := slices.IndexFunc(strings.Fields(change), func(word string) bool { return word == "one" || word == "two" })
+		want := 0
+		if about >= 0 {
+			want = link(t, strings.Fields(change)[about])
+		}
 		ip(t, change)
-		for !next(t, events).Host {
-			t.Logf("not about the host, after %s", change)
+		for {
+			e := next(t, events)
+			if e.Host && len(e.Links) > 0 && (want == 0 || slices.Contains(e.Links, want)) {
+				break
+			}
+			t.Logf("not about the link, after %s: %+v", change, e)
 		}
 	}
+}
+
+// In IPv6 the kernel tells of routes that go with their link. That is nobody's doing.
+func TestWatchTellsRoutesThatFallFromThoseThatSomebodyTakes(t *testing.T) {
+	fib := inNamespace(t)
+	events := watch(t, fib)
+	v6 := route(t, "fd10::/64", "fd00:1::2@one")
+	apply(t, fib, add(v6))
+	ip(t, "link set one down")
+	var fallen []routes.Key
+	for len(fallen) == 0 {
+		e := next(t, events)
+		if fallen = e.Fallen; len(e.Routes) > 0 {
+			t.Errorf("somebody is said to have taken %v", e.Routes)
+		}
+	}
+	if !slices.Equal(fallen, []routes.Key{v6.Key}) {
+		t.Errorf("fallen are %v", fallen)
+	}
+	ip(t, "link set one up\naddr replace fd00:1::1/64 dev one nodad")
+	apply(t, fib, add(v6))
+	ip(t, "-6 route del fd10::/64 proto 219")
+	mustTell(t, events, v6.Key)
 }
 
 func TestWatchTellsWhenForwardingIsSwitched(t *testing.T) {
@@ -129,12 +162,13 @@ func TestWatchTellsWhenForwardingIsSwitched(t *testing.T) {
 }
 
 func TestOneBurstIsOneEvent(t *testing.T) {
-	w := &watcher{protocol: DefaultProtocol, self: 1, moves: func(routes.Route) bool { return false }, in: make([]byte, datagram)}
-	if !w.drain(script(routeNews(1, 0), routeNews(1, 0), linkNews(), routeNews(2, 0), unix.EAGAIN)) {
+	w := &watcher{protocol: DefaultProtocol, self: 1, following: &following{}, in: make([]byte, datagram)}
+	if !w.drain(script(routeNews(1, 7), routeNews(1, 7), linkNews(), routeNews(2, 7), routeNews(3, 0), linkNews(), unix.EAGAIN)) {
 		t.Fatal("nothing to tell")
 	}
 	got := w.take()
-	if got.Resync || !got.Host || fmt.Sprint(got.Routes) != "[10.0.1.0/24 metric 2048 table 254 10.0.2.0/24 metric 2048 table 254]" {
+	if got.Resync || !got.Host || fmt.Sprint(got.Links) != "[0]" || fmt.Sprint(got.Fallen) != "[10.0.3.0/24 metric 2048 table 254]" ||
+		fmt.Sprint(got.Routes) != "[10.0.1.0/24 metric 2048 table 254 10.0.2.0/24 metric 2048 table 254]" {
 		t.Errorf("got %+v", got)
 	}
 	if w.drain(script(unix.EINTR, routeNews(3, w.self), unix.EAGAIN)) {
@@ -151,13 +185,14 @@ func TestLostOrUnreadableMessagesMeanResync(t *testing.T) {
 		"overflow":   {linkNews(), unix.ENOBUFS, unix.EAGAIN},
 		"cut header": {[]byte{1, 2, 3}, unix.EAGAIN},
 		"cut route":  {routeNews(1, 0)[:20], unix.EAGAIN},
+		"cut link":   {finish(append(appendHeader(nil, unix.RTM_NEWLINK, 0, 0), 0, 0, 0, 0), 0), unix.EAGAIN},
 	} {
-		w := &watcher{protocol: DefaultProtocol, self: 1, moves: func(routes.Route) bool { return false }, in: make([]byte, datagram)}
+		w := &watcher{protocol: DefaultProtocol, self: 1, following: &following{}, in: make([]byte, datagram)}
 		if !w.drain(script(steps...)) || !w.take().Resync {
 			t.Errorf("%s: not told to resync", name)
 		}
 	}
-	w := &watcher{protocol: DefaultProtocol, self: 1, moves: func(routes.Route) bool { return false }, in: make([]byte, datagram)}
+	w := &watcher{protocol: DefaultProtocol, self: 1, following: &following{}, in: make([]byte, datagram)}
 	if !w.drain(script(flood...)) || len(w.pending.Routes) > maxKeys {
 		t.Errorf("a flood is not told of in parts: %d pending", len(w.pending.Routes))
 	}
