@@ -101,8 +101,8 @@ func appendRtMsg(b []byte, key routes.Key, protocol, scope, kind uint8) []byte {
 	}
 	only := key.Selector()
 	sourceBits := uint8(max(only.Source.Bits(), 0)) // -1 where there is none
-	b = append(b, familyOf(key.Prefix.Addr()))
-	b = append(b, uint8(key.Prefix.Bits()), sourceBits, only.TOS, table, protocol, scope, kind) // 0 to 128
+	family, bits := familyOf(key.Prefix.Addr()), uint8(key.Prefix.Bits()) // 0 to 128
+	b = append(b, family, bits, sourceBits, only.TOS, table, protocol, scope, kind)
 	b = native.AppendUint32(b, 0)
 	b = appendAddr(b, unix.RTA_DST, key.Prefix.Addr())
 	if only.Source.IsValid() {
