@@ -100,7 +100,7 @@ func appendRtMsg(b []byte, key routes.Key, protocol, scope, kind uint8) []byte {
 		table = uint8(key.Table)
 	}
 	only := key.Selector()
-	sourceBits := uint8(max(only.Source.Bits(), 0)) // -1 where there is none
+	sourceBits := uint8(max(only.Source.Bits(), 0))                       // -1 where there is none
 	family, bits := familyOf(key.Prefix.Addr()), uint8(key.Prefix.Bits()) // 0 to 128
 	b = append(b, family, bits, sourceBits, only.TOS, table, protocol, scope, kind)
 	b = native.AppendUint32(b, 0)
