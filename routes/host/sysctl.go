@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -45,6 +46,9 @@ var rules = []rule{
 const rpFilterAll = "net/ipv4/conf/all/rp_filter"
 
 func rpFilterOf(link string) string { return "net/ipv4/conf/" + link + "/rp_filter" }
+func linkdownOf(link string) string {
+	return "net/ipv6/conf/" + link + "/ignore_routes_with_linkdown"
+}
 func acceptRAOf(link string) string { return "net/ipv6/conf/" + link + "/accept_ra" }
 
 // WrongSysctls returns the settings that are not as they should be, in the order in which
@@ -59,7 +63,21 @@ func (f Facts) WrongSysctls() []Sysctl {
 			out = append(out, Sysctl{Path: r.path, IPv6: r.ipv6, Value: value, Want: "1", Required: r.required, Why: r.why})
 		}
 	}
-	return append(out, f.strictLinks()...)
+	return slices.Concat(out, f.blindLinks(), f.strictLinks())
+}
+
+// blindLinks are those that go by their own setting: in IPv6 that for all counts for nothing,
+// but that to set it sets those of the links.
+func (f Facts) blindLinks() []Sysctl {
+	var out []Sysctl
+	for _, link := range f.uplinks() {
+		path := linkdownOf(link.Name)
+		if f.Sysctls[linkdownOf("all")] == "1" && f.Sysctls[path] == "0" {
+			out = append(out, Sysctl{Path: path, IPv6: true, Value: "0", Want: "1",
+				Why: "else packets are sent to a next hop on this link while it has no carrier"})
+		}
+	}
+	return out
 }
 
 // deafLinks are those with addresses that came by router advertisements, which a host that
@@ -129,7 +147,7 @@ func readSysctls(f Facts) (map[string]string, error) {
 		paths = append(paths, r.path)
 	}
 	for _, link := range f.uplinks() {
-		paths = append(paths, rpFilterOf(link.Name), acceptRAOf(link.Name))
+		paths = append(paths, rpFilterOf(link.Name), acceptRAOf(link.Name), linkdownOf(link.Name))
 	}
 	out := map[string]string{}
 	for _, path := range paths {
