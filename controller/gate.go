@@ -85,6 +85,7 @@ type gate struct {
 // wait is a prefix that waits.
 type wait struct {
 	since   time.Time // when it became one to announce here; the zero Time: it has been announced
+	asked   time.Time // since when the service proxy alone is waited for; the zero Time: it is not
 	serving plan.Serving
 }
 
@@ -155,12 +156,7 @@ func (g *gate) admit(p *plan.Plan, now time.Time, v verdict, ports map[uint16]bo
 	}
 	g.verdict = v
 	if v.passage != shut {
-		for prefix, w := range g.waiting {
-			if g.before[prefix] || g.waitsFor(w, now, p.Readiness.Delay, ports) == "" {
-				delete(g.waiting, prefix)
-				g.touched = append(g.touched, prefix)
-			}
-		}
+		g.letThrough(p.Readiness.Delay, now, ports)
 	}
 	if v.passage != unknown {
 		g.before = nil
@@ -169,11 +165,32 @@ func (g *gate) admit(p *plan.Plan, now time.Time, v verdict, ports map[uint16]bo
 	return g.through
 }
 
+// letThrough ends the waiting of what has nothing to wait for, and notes since when the service
+// proxy alone is waited for.
+func (g *gate) letThrough(delay time.Duration, now time.Time, ports map[uint16]bool) {
+	for prefix, w := range g.waiting {
+		reason := g.waitsFor(w, now, delay, ports)
+		if g.before[prefix] || reason == "" {
+			delete(g.waiting, prefix)
+			g.touched = append(g.touched, prefix)
+			continue
+		}
+		if asked := !w.asked.IsZero(); asked != (reason == waitPort) {
+			if w.asked = now; asked {
+				w.asked = time.Time{}
+			}
+			g.waiting[prefix] = w
+		}
+	}
+}
+
 // takeBack has all addresses of Services wait. Those that were announced have had their delay.
 func (g *gate) takeBack(p *plan.Plan) {
 	g.dropLeaving()
 	for prefix := range g.want.Keys() {
-		if _, waits := g.waiting[prefix]; waits {
+		if w, waits := g.waiting[prefix]; waits {
+			w.asked = time.Time{}
+			g.waiting[prefix] = w
 			continue
 		}
 		if serving, services := p.Serving(prefix); services {
@@ -258,12 +275,22 @@ func (g *gate) questions(r plan.Readiness) Questions {
 	return Questions{Probes: r.Probes, Ports: slices.Sorted(maps.Keys(ports)), Addresses: r.Addresses}
 }
 
+// overdue reports whether a prefix has waited for the service proxy longer than that may take.
+func (g *gate) overdue(w wait, now time.Time, delay time.Duration, ports map[uint16]bool) bool {
+	return !w.asked.IsZero() && now.Sub(w.asked) >= portPatience && g.waitsFor(w, now, delay, ports) == waitPort
+}
+
 // held counts the prefixes that wait, by who is to hear them and by reason.
-func (g *gate) held(now time.Time, delay time.Duration, ports map[uint16]bool) (byAudience map[*bgp.Audience]int, byReason map[string]int) {
-	byAudience, byReason = map[*bgp.Audience]int{}, map[string]int{}
+func (g *gate) held(now time.Time, delay time.Duration, ports map[uint16]bool) (byAudience map[*bgp.Audience]plan.Held, byReason map[string]int) {
+	byAudience, byReason = map[*bgp.Audience]plan.Held{}, map[string]int{}
 	for prefix, w := range g.waiting {
 		audience, _ := g.want.Get(prefix)
-		byAudience[audience]++
+		h := byAudience[audience]
+		h.Waiting++
+		if g.overdue(w, now, delay, ports) {
+			h.Overdue++
+		}
+		byAudience[audience] = h
 		byReason[g.waitsFor(w, now, delay, ports)]++
 	}
 	return byAudience, byReason

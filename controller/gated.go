@@ -99,7 +99,7 @@ func (l *Loop) unserved(now time.Time, ports map[uint16]bool) []report.Problem {
 	var out []report.Problem
 	delay := l.plan.Readiness.Delay
 	for prefix, w := range l.gate.waiting {
-		if !prefix.IsSingleIP() || now.Sub(w.since) < delay+portPatience || l.gate.waitsFor(w, now, delay, ports) != waitPort {
+		if !prefix.IsSingleIP() || !l.gate.overdue(w, now, delay, ports) {
 			continue
 		}
 		for _, service := range l.plan.ServicesAt(prefix.Addr()) {

@@ -167,22 +167,14 @@ func TestAProbeThatFailsWithdrawsAtOnceAndSaysSo(t *testing.T) {
 		w.mustAnnounce(t, "10.96.0.97/32 10.96.0.98/32")
 		w.setSession("Established", true)
 		pass(time.Second)
-		services := func() string {
-			for _, row := range w.told().Advertisements {
-				if row.Source == v1alpha1.AdvertisedFromServices {
-					return fmt.Sprint(row.Advertised, row.Rejected)
-				}
-			}
-			return ""
-		}
-		if got := services(); got != "2 map[]" {
+		if got := w.services(); got != "2 map[]" {
 			t.Errorf("the report counts %s", got)
 		}
 		w.answer(false)
 		pass(time.Millisecond)
 		w.mustAnnounce(t, "")
 		pass(10 * time.Second)
-		if got := services(); got != "0 map[ProbeFailed:2]" || w.told().Waiting[waitProbeBad] != 2 {
+		if got := w.services(); got != "0 map[ProbeFailed:2]" || w.told().Waiting[waitProbeBad] != 2 {
 			t.Errorf("the report counts %s, and %v as waiting", got, w.told().Waiting)
 		}
 		if said := problems(w); !strings.Contains(said, "BGPSpeaker default proxy ProbeFailed: the probe proxy fails, so this node announces no address of a Service: an answer") {
@@ -196,6 +188,16 @@ func TestAProbeThatFailsWithdrawsAtOnceAndSaysSo(t *testing.T) {
 			t.Errorf("the log is\n%s", log)
 		}
 	})
+}
+
+// services counts what the report says of addresses of Services.
+func (w *world) services() string {
+	for _, row := range w.told().Advertisements {
+		if row.Source == v1alpha1.AdvertisedFromServices {
+			return fmt.Sprint(row.Advertised, row.Rejected)
+		}
+	}
+	return ""
 }
 
 func (w *world) appliedTimes() int {
@@ -231,14 +233,21 @@ func TestAnAddressThatWaitsLongForTheServiceProxyIsNamed(t *testing.T) {
 		w.advertise(32)
 		w.serve("A")
 		w.start(t)
+		w.setSession("Established", true)
 		pass(20 * time.Second)
 		w.mustAnnounce(t, "")
+		if got := w.services(); got != "0 map[]" {
+			t.Errorf("too early the report counts %s", got)
+		}
 		if said := problems(w); strings.Contains(said, waitPort) {
 			t.Errorf("too early the report says %s", said)
 		}
 		pass(20 * time.Second)
 		if said := problems(w); !strings.Contains(said, "Service default/A 203.0.113.65 HealthCheckNodePort: 203.0.113.65 is not announced") {
 			t.Errorf("the report says %s", said)
+		}
+		if got := w.services(); got != "0 map[HealthCheckNodePort:1]" {
+			t.Errorf("the report counts %s", got)
 		}
 		w.answer(true, 30065)
 		pass(time.Second)
@@ -248,6 +257,37 @@ func TestAnAddressThatWaitsLongForTheServiceProxyIsNamed(t *testing.T) {
 		w.mu.Unlock()
 		if said := problems(w); strings.Contains(said, waitPort) || len(asked) != 0 {
 			t.Errorf("the report says %s; %v is asked", said, asked)
+		}
+		if got := w.services(); got != "1 map[]" {
+			t.Errorf("the report counts %s", got)
+		}
+	})
+}
+
+// How long a probe fails says nothing of the service proxy, which is asked anew afterwards.
+func TestTheServiceProxyHasItsTimeAfterAProbeThatFailed(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.advertise(32)
+		w.serve("A B")
+		w.readiness(probed)
+		w.answer(true, 30065)
+		w.start(t)
+		pass(time.Second)
+		w.mustAnnounce(t, "203.0.113.65/32")
+		pass(time.Minute)
+		w.answer(false)
+		pass(time.Minute)
+		w.answer(true)
+		pass(20 * time.Second)
+		w.mustAnnounce(t, "")
+		if said := problems(w); strings.Contains(said, waitPort) {
+			t.Errorf("too early the report says %s", said)
+		}
+		pass(20 * time.Second)
+		for _, service := range []string{"default/A", "default/B"} {
+			if said := problems(w); !strings.Contains(said, "Service "+service) {
+				t.Errorf("of %s the report says %s", service, said)
+			}
 		}
 	})
 }

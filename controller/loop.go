@@ -75,8 +75,8 @@ type Loop struct {
 	noted        map[string]slog.Level // what the log has said of the plan
 
 	gate    *gate
-	inPlace bool                  // the routes have been in place since the start
-	held    map[*bgp.Audience]int // prefixes that the gate holds back, as last reported
+	inPlace bool                        // the routes have been in place since the start
+	held    map[*bgp.Audience]plan.Held // prefixes that the gate holds back, as last reported
 	stored  stored
 }
 
@@ -393,13 +393,20 @@ func (l *Loop) advertised(sessions []bgp.Session) []report.Advertised {
 		if said.Pods {
 			row.Source = v1alpha1.AdvertisedFromPodCIDRs
 		}
-		if said.Waiting > 0 && l.gate.verdict.passage == shut { // else it is a matter of time
-			if row.Rejected == nil {
-				row.Rejected = map[string]int{}
-			}
-			row.Rejected[waitProbeBad] += said.Waiting
+		switch { // what else waits is a matter of time
+		case said.Waiting > 0 && l.gate.verdict.passage == shut:
+			reject(&row, waitProbeBad, said.Waiting)
+		case said.Overdue > 0:
+			reject(&row, waitPort, said.Overdue)
 		}
 		out = append(out, row)
 	}
 	return out
+}
+
+func reject(row *report.Advertised, reason string, prefixes int) {
+	if row.Rejected == nil {
+		row.Rejected = map[string]int{}
+	}
+	row.Rejected[reason] += prefixes
 }

@@ -14,9 +14,15 @@ type Said struct {
 	Pods          bool // the node's pod CIDRs; otherwise addresses of Services
 	Advertised    int  // heard by at least one peer whose session is up
 	Down          int  // meant for peers none of whose sessions is up
-	Waiting       int  // not announced yet
+	Held               // not announced yet
 	// Rejected counts the addresses that nobody hears because of a mistake, by reason; nil: none.
 	Rejected map[string]int
+}
+
+// Held counts prefixes of Services that are not announced yet.
+type Held struct {
+	Waiting int
+	Overdue int // of those, the ones that the service proxy has said nothing of for too long
 }
 
 // group is prefixes of one kind that are told alike.
@@ -32,7 +38,7 @@ func (a *announcer) groupOf(prefix netip.Prefix, audience *bgp.Audience) group {
 // Said counts what each BGPAdvertisement of this node says, sorted; one that says nothing has
 // a row too. up tells whether the session with a peer, by name, is established; waiting counts
 // prefixes of Services that are not announced yet, by who is to hear them.
-func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]int) []Said {
+func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]Held) []Said {
 	a := p.announcer
 	if a == nil {
 		return nil
@@ -59,7 +65,7 @@ func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]int) []
 	}
 	for key, audience := range a.audiences {
 		for _, pods := range []bool{true, false} {
-			count, waits := a.tally[group{audience, pods}], 0
+			count, waits := a.tally[group{audience, pods}], Held{}
 			if count == 0 {
 				continue
 			}
@@ -68,7 +74,7 @@ func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]int) []
 			}
 			key.sayings.each(func(index int) {
 				if s := a.sayings[index]; s.spec != nil {
-					row(s, pods).count(count-waits, waits, heard(audience, s.to, up))
+					row(s, pods).count(count-waits.Waiting, waits, heard(audience, s.to, up))
 				}
 			})
 		}
@@ -88,8 +94,9 @@ func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]int) []
 	return out
 }
 
-func (s *Said) count(prefixes, waiting int, heard bool) {
-	s.Waiting += waiting
+func (s *Said) count(prefixes int, held Held, heard bool) {
+	s.Waiting += held.Waiting
+	s.Overdue += held.Overdue
 	if heard {
 		s.Advertised += prefixes
 	} else {
