@@ -164,6 +164,14 @@ type Peer struct {
 	// NextHops is what we announce as next hop to this peer, per family. A family without
 	// a valid address here is not advertised.
 	NextHops NextHops
+	// ExtendedNextHop tells IPv4 prefixes with the IPv6 next hop where there is none of IPv4, as far as
+	// the peer takes that (RFC 8950).
+	ExtendedNextHop bool
+}
+
+// Lends reports whether the IPv6 next hop stands in for that of the family.
+func (p Peer) Lends(f Family) bool {
+	return p.ExtendedNextHop && f == IPv4Unicast && !p.NextHops.IPv4.IsValid() && p.NextHops.IPv6.IsValid()
 }
 
 // Internal reports whether the session is one within an AS, for a speaker of that number.
@@ -180,7 +188,7 @@ func (p Peer) Equal(other Peer) bool {
 		p.EBGPMultihopTTL == other.EBGPMultihopTTL && p.GracefulRestart == other.GracefulRestart && p.NextHops == other.NextHops && p.Down == other.Down &&
 		p.LocalASN == other.LocalASN && p.TTLSecurityHops == other.TTLSecurityHops && p.AllowOwnAS == other.AllowOwnAS &&
 		sameValue(p.ImportLocalPref, other.ImportLocalPref) && p.Shutdown == other.Shutdown && p.ShutdownMessage == other.ShutdownMessage &&
-		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection && p.Limit == other.Limit && p.AnyExternal == other.AnyExternal &&
+		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection && p.Limit == other.Limit && p.AnyExternal == other.AnyExternal && p.ExtendedNextHop == other.ExtendedNextHop &&
 		slices.Equal(p.Families, other.Families) && sameRules(p.Import, other.Import)
 }
 
@@ -398,6 +406,7 @@ type Session struct {
 
 	HoldTime        time.Duration // negotiated; 0 unless Established
 	GracefulRestart bool          // both sides offered it
+	ExtendedNextHop bool          // the peer takes IPv6 next hops for IPv4 (RFC 8950)
 	Families        []FamilySession
 }
 

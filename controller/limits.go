@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
@@ -9,26 +10,36 @@ import (
 	"github.com/fairway-bgp/fairway/controller/report"
 )
 
-// limitProblems names the peers that tell more prefixes than they should. Where that ends the
-// session, the session says so.
-func (l *Loop) limitProblems(sessions []bgp.Session) []report.Problem {
-	limits := map[string]bgp.PrefixLimit{}
+// sessionProblems names what only a session shows: a peer that tells more prefixes than it
+// should, and one that does not take the next hop that is there for it. Where the first ends the session, the
+// session says so.
+func (l *Loop) sessionProblems(sessions []bgp.Session) []report.Problem {
+	peers := map[string]bgp.Peer{}
 	for _, p := range l.plan.Desired.Peers {
-		limits[p.Name] = p.Limit
+		if p.Limit.Max > 0 && !p.Limit.Shutdown || p.Lends(bgp.IPv4Unicast) {
+			peers[p.Name] = p
+		}
 	}
 	var out []report.Problem
 	for _, s := range sessions {
-		limit := limits[s.Peer]
-		if limit.Max == 0 || limit.Shutdown {
+		p, concerned := peers[s.Peer]
+		if !concerned || s.State != bgp.Established {
 			continue
 		}
+		add := func(reason, message string) {
+			out = append(out, report.Problem{
+				Kind: v1alpha1.KindBGPPeer, Name: plan.ObjectOf(s.Peer), Subject: s.Address.String(), Reason: reason, Message: message,
+			})
+		}
 		for _, f := range s.Families {
-			if f.Received > limit.Max {
-				out = append(out, report.Problem{
-					Kind: v1alpha1.KindBGPPeer, Name: plan.ObjectOf(s.Peer), Subject: s.Address.String(), Reason: report.ReasonMaxPrefixes,
-					Message: fmt.Sprintf("%s tells more than %d prefixes of %s, its maxPrefixes; maxPrefixesAction is Warn, so the session stays", s.Address, limit.Max, f.Family),
-				})
+			if p.Limit.Max > 0 && !p.Limit.Shutdown && f.Received > p.Limit.Max {
+				add(report.ReasonMaxPrefixes, fmt.Sprintf("%s tells more than %d prefixes of %s, its maxPrefixes; maxPrefixesAction is Warn, so the session stays",
+					s.Address, p.Limit.Max, f.Family))
 			}
+		}
+		if p.Lends(bgp.IPv4Unicast) && slices.Contains(p.Families, bgp.IPv4Unicast) && !s.ExtendedNextHop {
+			add(plan.ReasonNoNextHop, fmt.Sprintf("nothing of IPv4Unicast is advertised to %s: this node has no IPv4 address on the link to it, "+
+				"and it does not take IPv6 next hops for IPv4 (RFC 8950)", s.Address))
 		}
 	}
 	return out

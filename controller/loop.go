@@ -323,7 +323,7 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 			Kind: refusal.Object.Kind, Name: refusal.Object.Name, Subject: refusal.Subject, Reason: refusal.Reason, Message: refusal.Message,
 		})
 	}
-	r.Problems = append(r.Problems, l.limitProblems(sessions)...)
+	r.Problems = append(r.Problems, l.sessionProblems(sessions)...)
 	for _, v := range l.plan.Verdicts {
 		r.Verdicts = append(r.Verdicts, report.Verdict{
 			Kind: v.Object.Kind, Name: v.Object.Name, Generation: v.Generation, Accepted: v.Accepted, Reason: v.Reason, Message: v.Message,

@@ -790,6 +790,7 @@ func TestAPeerThatTellsMoreThanItShouldIsNamed(t *testing.T) {
 		problems := func(received int) string {
 			w.mu.Lock()
 			w.session.Address = netip.MustParseAddr("192.0.2.1")
+			w.session.State = bgp.Established
 			w.session.Families = []bgp.FamilySession{{Family: bgp.IPv4Unicast, Received: received}}
 			w.mu.Unlock()
 			signal(w.events)
@@ -809,6 +810,31 @@ func TestAPeerThatTellsMoreThanItShouldIsNamed(t *testing.T) {
 		})
 		if got := problems(3); got != "[]" {
 			t.Errorf("with Shutdown: %s", got)
+		}
+	})
+}
+
+func TestAPeerThatTakesNoIPv6NextHopForIPv4IsNamed(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		yes := true
+		peer := w.snap.Peers["tor"].DeepCopy()
+		peer.Spec.Address, peer.Spec.ExtendedNextHop, peer.Spec.Families = "2001:db8::1", &yes, []v1alpha1.Family{v1alpha1.IPv4Unicast}
+		hops := int32(2)
+		peer.Spec.EBGPMultihopTTL = &hops
+		w.snap.Peers["tor"] = peer
+		w.snap.Nodes["node-1"].Addresses = []netip.Addr{netip.MustParseAddr("2001:db8::11")}
+		w.session.Peer, w.session.Address = "tor/2001:db8::1", netip.MustParseAddr("2001:db8::1")
+		w.start(t)
+		named := func(takes bool) bool {
+			w.mu.Lock()
+			w.session.State, w.session.ExtendedNextHop = bgp.Established, takes
+			w.mu.Unlock()
+			signal(w.events)
+			pass(time.Second)
+			return strings.Contains(fmt.Sprint(w.last.Problems), "NoNextHop nothing of IPv4Unicast is advertised to 2001:db8::1")
+		}
+		if !named(false) || named(true) {
+			t.Errorf("problems %v", w.last.Problems)
 		}
 	})
 }

@@ -229,8 +229,8 @@ type BGPPeerSpec struct {
 	Families []Family `json:"families,omitempty"`
 
 	// extendedNextHop announces IPv4 prefixes with an IPv6 next hop where no IPv4
-	// next hop fits (RFC 8950), default false. With interface it is always so.
-	// Changing it resets the sessions.
+	// next hop fits and the router takes that (RFC 8950), default false. With
+	// interface it is always so. Changing it resets no session.
 	//
 	// +optional
 	// +kubebuilder:default=false

@@ -24,7 +24,6 @@ var speakerFieldsWithoutEffect = []without[BGPSpeakerSpec]{
 var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 	{"spec.interface", func(s *BGPPeerSpec) bool { return s.Interface != "" }},
 	{"spec.listenRange", func(s *BGPPeerSpec) bool { return s.ListenRange != "" }},
-	{"spec.extendedNextHop", func(s *BGPPeerSpec) bool { return isNot(s.ExtendedNextHop, false) }},
 	{"spec.bfd", func(s *BGPPeerSpec) bool { return s.BFD != nil }},
 	{"spec.addPaths.receive", func(s *BGPPeerSpec) bool { return s.AddPaths != nil && isNot(s.AddPaths.Receive, false) }},
 	{"spec.addPaths.sendMax", func(s *BGPPeerSpec) bool { return s.AddPaths != nil && isNot(s.AddPaths.SendMax, 0) }},

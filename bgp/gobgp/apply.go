@@ -49,11 +49,19 @@ func (s *Speaker) Apply(ctx context.Context, want bgp.Desired) error {
 	s.applyMu.Lock()
 	defer s.applyMu.Unlock()
 
+	s.want = want
+	s.want.Peers = slices.Clone(want.Peers) // a caller may change its own
 	if done, err := s.applyQuick(ctx, want); done {
 		return err
 	}
+	return s.applyWhole(ctx, want)
+}
+
+// applyWhole looks at everything that is wanted.
+func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 	s.last = nil
 	w, errs := check(want)
+	s.lendNextHops(w)
 	if err := s.applyConfig(ctx, want.Config); err != nil || want.Config == nil {
 		err = errors.Join(append(errs, err)...)
 		s.publish(want, w, nil, err)
@@ -168,7 +176,7 @@ func (s *Speaker) refreshPeers(ctx context.Context, w wanted, remarked map[netip
 		}
 		old.Import, old.AllowOwnAS, old.ImportLocalPref = p.Import, p.AllowOwnAS, p.ImportLocalPref
 		old.NextHops, old.Name, old.Reflection = p.NextHops, p.Name, p.Reflection
-		old.Limit = p.Limit
+		old.Limit, old.ExtendedNextHop = p.Limit, p.ExtendedNextHop
 		s.held.peers[addr] = old
 		s.sayOver(old)
 	}

@@ -42,6 +42,7 @@ type fakeOptions struct {
 	password string
 	restart  bool // offers graceful restart
 	ttl      int  // of its packets; 0: the kernel's default
+	extended bool // takes IPv6 next hops for IPv4
 }
 
 // dial brings the session up, or returns why it does not come up.
@@ -128,6 +129,9 @@ func (p *fakePeer) openMessage() *packet.BGPMessage {
 		packet.NewCapMultiProtocol(packet.RF_IPv6_UC),
 		packet.NewCapFourOctetASNumber(p.asn),
 		packet.NewCapRouteRefresh(),
+	}
+	if p.extended {
+		capabilities = append(capabilities, packet.NewCapExtendedNexthop([]*packet.CapExtendedNexthopTuple{packet.NewCapExtendedNexthopTuple(packet.RF_IPv4_UC, packet.AFI_IP6)}))
 	}
 	if p.restart {
 		capabilities = append(capabilities, packet.NewCapGracefulRestart(false, false, 120, []*packet.CapGracefulRestartTuple{

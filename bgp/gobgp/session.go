@@ -98,6 +98,7 @@ func (s *Speaker) describe(session *bgp.Session, p bgp.Peer, peer *api.Peer) {
 	}
 	remote := capabilities(peer.GetState().GetRemoteCap())
 	session.HoldTime = time.Duration(peer.GetTimers().GetState().GetNegotiatedHoldTime()) * time.Second
+	session.ExtendedNextHop = remote.extendedNextHop
 	session.GracefulRestart = remote.gracefulRestart && peer.GetGracefulRestart().GetEnabled()
 	up := peer.GetTimers().GetState().GetUptime().AsTime()
 	for _, af := range peer.GetAfiSafis() {

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,13 +54,16 @@ type Speaker struct {
 	queue  *bgp.RIBQueue
 	events chan struct{} // a session changed
 	lost   chan struct{} // a session ended
+	turned chan struct{} // a session came up or ended
 
 	ready  chan struct{} // closed once server serves
 	server *server.BgpServer
 
 	applyMu sync.Mutex // held by whoever starts, stops or changes the server
 	held    held
-	last    *lastApplied // nil after a failure
+	last    *lastApplied        // nil after a failure
+	want    bgp.Desired         // of the last Apply
+	lends   map[netip.Addr]bool // peers whose session takes IPv6 next hops for IPv4
 
 	view     atomic.Pointer[view]
 	reader   reader // of the watch alone
@@ -82,6 +86,7 @@ func New(opts Options) (*Speaker, error) {
 		queue:    bgp.NewRIBQueue(),
 		events:   make(chan struct{}, 1),
 		lost:     make(chan struct{}, 1),
+		turned:   make(chan struct{}, 1),
 		ready:    make(chan struct{}),
 		held:     held{restarting: opts.Restarting},
 		sessions: sessions,
@@ -124,6 +129,8 @@ func (s *Speaker) Run(ctx context.Context) error {
 			limits.Reset(s.enforceLimits(ctx))
 		case <-s.sessions.seen:
 			s.checkASNs(ctx)
+		case <-s.turned:
+			s.checkNextHops(ctx)
 		case <-s.lost:
 			s.applyWaiting(ctx)
 		case <-s.log.synced:

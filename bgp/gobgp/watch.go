@@ -56,8 +56,11 @@ func (s *Speaker) handlePeer(event *api.WatchEventResponse_PeerEvent) {
 	if established { // before that, GoBGP can leave the connection open of a peer that is taken away
 		s.sessions.saw(parseAddr(state.GetNeighborAddress()), state.GetPeerAsn())
 	}
-	if s.sessions.changed(parseAddr(state.GetNeighborAddress()), established) && !established {
-		signal(s.lost)
+	if s.sessions.changed(parseAddr(state.GetNeighborAddress()), established) {
+		signal(s.turned)
+		if !established {
+			signal(s.lost)
+		}
 	}
 	signal(s.events)
 }

@@ -120,7 +120,7 @@ func (a *announcer) exports(heard map[string]*bgp.Attributes, family bgp.Family)
 	var texts []string
 	for _, t := range a.b.targets {
 		attributes := heard[t.peer.Name]
-		if attributes == nil || !slices.Contains(t.peer.Families, family) || !t.peer.NextHops.For(family).IsValid() {
+		if attributes == nil || !slices.Contains(t.peer.Families, family) || !t.peer.NextHops.For(family).IsValid() && !t.peer.Lends(family) {
 			continue
 		}
 		told := *attributes

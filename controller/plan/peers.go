@@ -166,6 +166,7 @@ func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
 	if spec.TTLSecurityHops != nil {
 		peer.TTLSecurityHops = uint8(*spec.TTLSecurityHops)
 	}
+	peer.ExtendedNextHop = spec.ExtendedNextHop != nil && *spec.ExtendedNextHop
 	if spec.AllowOwnAS != nil {
 		peer.AllowOwnAS = uint8(*spec.AllowOwnAS)
 	}
@@ -303,7 +304,7 @@ func (b *builder) setNextHops(peer *bgp.Peer, ref Ref) {
 		return
 	}
 	for _, f := range peer.Families {
-		if !peer.NextHops.For(f).IsValid() {
+		if !peer.NextHops.For(f).IsValid() && !peer.Lends(f) {
 			b.refuse(ref, f.String(), ReasonNoNextHop, fmt.Sprintf(
 				"nothing of %s is advertised to the peer: this node has no address of that family on the link to it", f))
 		}

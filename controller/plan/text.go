@@ -133,6 +133,8 @@ func writePeer(b *strings.Builder, p bgp.Peer) {
 		nh := "none"
 		if a := p.NextHops.For(f); a.IsValid() {
 			nh = a.String()
+		} else if p.Lends(f) {
+			nh = p.NextHops.IPv6.String() + " if the peer takes it"
 		}
 		fmt.Fprintf(b, "  family %s next-hop %s\n", f, nh)
 	}
