@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// limitPeriod is how often peers with a limit are counted. In a quarter of a second one
-	// can tell some ten thousand prefixes.
-	limitPeriod = 250 * time.Millisecond
+	// limitPeriod is how often peers with a limit are counted. GoBGP takes what a peer sends into
+	// a queue without a bound, and a fast one sends some ten thousand prefixes in that time.
+	limitPeriod = 50 * time.Millisecond
 	// idleLimitPeriod is how often we look whether there are any.
 	idleLimitPeriod = time.Second
 	// limitShare keeps the counting, for which GoBGP goes through all that the peer has told,
