@@ -73,6 +73,7 @@ type Loop struct {
 	kept         []string              // sessions that the memory holds as up; nil: nothing
 	forgetful    bool                  // the memory could not be written
 	noted        map[string]slog.Level // what the log has said of the plan
+	notedOf      *plan.Plan            // the last plan of which it has
 
 	gate    *gate
 	inPlace bool                        // the routes have been in place since the start
@@ -238,6 +239,11 @@ func (l *Loop) backOff() {
 
 // noteProblems logs what the plan leaves out, once per change.
 func (l *Loop) noteProblems(ctx context.Context) {
+	if last := l.notedOf; last != nil && slices.Equal(last.Verdicts, l.plan.Verdicts) &&
+		slices.Equal(last.Refusals, l.plan.Refusals) && slices.Equal(last.Sysctls, l.plan.Sysctls) {
+		return // to write thousands of them anew takes longer than a plan
+	}
+	l.notedOf = l.plan
 	now := map[string]slog.Level{}
 	for _, v := range l.plan.Verdicts {
 		if !v.Accepted {

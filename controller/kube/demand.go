@@ -62,8 +62,12 @@ func (s *Source) followDemands(ctx context.Context, running *sync.WaitGroup) {
 }
 
 // needsOthers reports whether the plan asks for other Nodes: for sessions with them, in a mesh
-// or by way of reflectors, or for their pod CIDRs where no speaker says what belongs to the cluster.
-func needsOthers(speakers map[string]*v1alpha1.BGPSpeaker) bool {
+// or by way of reflectors, for their pod CIDRs where no speaker says what belongs to the cluster, or for
+// their addresses, which no Service must draw away from them.
+func needsOthers(speakers map[string]*v1alpha1.BGPSpeaker, advertisements map[string]*v1alpha1.BGPAdvertisement) bool {
+	if needsEndpoints(advertisements) {
+		return true
+	}
 	for _, s := range speakers {
 		if s.Spec.Topology.Type != v1alpha1.TopologyNone || len(s.Spec.Cluster.PodCIDRs) == 0 {
 			return true

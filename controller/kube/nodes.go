@@ -22,7 +22,7 @@ func (s *Source) newNodes() nodes {
 		own:    newWatched(s, resource{name: "nodes", one: s.node}, s.core.Nodes(), &s.nodes.mine, convert),
 		others: newStreamed(s, resource{name: "nodes"}, s.core.RESTClient(), s.core.Nodes(), &s.nodes.all, convert),
 	}
-	s.demand(n.others, func() bool { return needsOthers(s.speakers.view()) }, func() { s.nodes.all = collection[*snapshot.Node]{} })
+	s.demand(n.others, func() bool { return needsOthers(s.speakers.view(), s.advertisements.view()) }, func() { s.nodes.all = collection[*snapshot.Node]{} })
 	n.own.selector = fields.OneTermEqualSelector("metadata.name", s.node).String()
 	return n
 }

@@ -40,7 +40,9 @@ func (s *saying) lengthFor(addr netip.Addr) int {
 }
 
 // aggregates reports whether a shorter prefix stands for the address.
-func (s *saying) aggregates(addr netip.Addr) bool { return s.lengthFor(addr) < addr.BitLen() }
+func (s *saying) aggregates(addr netip.Addr) bool {
+	return s.spec != nil && s.spec.Services != nil && s.lengthFor(addr) < addr.BitLen()
+}
 
 // sayings is a set of them: their indexes, two bytes each, ascending. Prefixes that are said
 // by the same ones have the same audience, which is made once.
@@ -66,15 +68,24 @@ type announcer struct {
 	slices    index[string, *snapshot.EndpointSlice] // by Service
 	members   index[netip.Prefix, netip.Addr]        // addresses of Services, by the aggregates that may stand for them
 	audiences map[audienceKey]*bgp.Audience
+	lost      map[*bgp.Audience][]Refusal // attributes that are overridden in it
 
 	advertised *cow.Draft[netip.Prefix, *bgp.Audience]
-	quiet      *cow.Draft[netip.Addr, quiet]
-	tally      map[group]int // how many are advertised
-	silent     map[quiet]int // how many are not
+	quiet      *cow.Draft[netip.Addr, []quiet]
+	said       *cow.Draft[netip.Addr, sayings] // who says an address that lies in an aggregate
+	standing   *cow.Draft[standing, int]       // for how many of those an aggregate stands
+	tally      map[group]int                   // how many are advertised
+	silent     map[quiet]int                   // how many are not
 
 	aggregates *cow.Draft[netip.Prefix, bool] // those of members that are advertised
 	regrouped  bool                           // they have changed since unowned looked
 	owned      *prefixSet                     // nil until it is needed
+}
+
+// standing is an aggregate that a saying says in place of addresses.
+type standing struct {
+	aggregate netip.Prefix
+	saying    int
 }
 
 type audienceKey struct {
@@ -93,8 +104,11 @@ func (b *builder) planAdvertisements() {
 		slices:     newIndex[string, *snapshot.EndpointSlice](b.snap.Slices.Len()),
 		members:    newIndex[netip.Prefix, netip.Addr](0),
 		audiences:  map[audienceKey]*bgp.Audience{},
+		lost:       map[*bgp.Audience][]Refusal{},
+		said:       cow.Make[netip.Addr, sayings](0),
+		standing:   cow.Make[standing, int](0),
 		advertised: cow.Make[netip.Prefix, *bgp.Audience](room),
-		quiet:      cow.Make[netip.Addr, quiet](0),
+		quiet:      cow.Make[netip.Addr, []quiet](0),
 		tally:      map[group]int{},
 		silent:     map[quiet]int{},
 		aggregates: cow.Make[netip.Prefix, bool](0),
@@ -105,13 +119,24 @@ func (b *builder) planAdvertisements() {
 	for _, slice := range b.snap.Slices.All() {
 		a.slices.add(slice.Service, slice)
 	}
+	members := map[netip.Prefix][]netip.Addr{}
 	for key, service := range b.snap.Services.All() {
 		a.refuseProblems(key, service)
-		a.claim(service)
+		for addr, c := range claimsOf(service) {
+			if a.claims.add(addr, c) {
+				for _, aggregate := range a.aggregatesOf(addr) {
+					members[aggregate] = append(members[aggregate], addr)
+				}
+			}
+		}
+	}
+	for aggregate, addrs := range members {
+		a.members.Set(aggregate, addrs)
 	}
 	a.decide(slices.Values(a.podCIDRs))
 	a.decide(hostRoutes(a.claims.Map().Keys()))
 	a.decide(a.members.Map().Keys())
+	a.refuseOverridden()
 	a.refuseUnowned()
 	b.plan.announcer = a
 }
@@ -144,7 +169,7 @@ func (a *announcer) unclaim(service *snapshot.Service) {
 func (a *announcer) aggregatesOf(addr netip.Addr) []netip.Prefix {
 	var out []netip.Prefix
 	for i := range a.sayings {
-		if s := &a.sayings[i]; s.spec != nil && s.spec.Services != nil && s.aggregates(addr) {
+		if s := &a.sayings[i]; s.aggregates(addr) {
 			if p, err := addr.Prefix(s.lengthFor(addr)); err == nil && !slices.Contains(out, p) {
 				out = append(out, p)
 			}
@@ -209,11 +234,14 @@ func (a *announcer) sayingsOf(prefix netip.Prefix) (by sayings, endpoints int32)
 		h := a.hold(prefix.Addr())
 		a.refuseAddress(prefix.Addr(), h)
 		a.note(prefix.Addr(), h.quiet)
+		a.stand(prefix.Addr(), h.by)
 		h.host.each(func(i int) { says[i] = true })
 		endpoints = h.endpoints
 	}
-	if members := a.members.of(prefix); len(members) > 0 {
-		a.sayAggregate(prefix, members, says)
+	for i := range says {
+		if count, _ := a.standing.Get(standing{prefix, i}); count > 0 {
+			says[i] = true
+		}
 	}
 	for i, said := range says {
 		if said {
@@ -223,41 +251,50 @@ func (a *announcer) sayingsOf(prefix netip.Prefix) (by sayings, endpoints int32)
 	return by, endpoints
 }
 
-// sayAggregate marks who says the prefix in place of addresses that it holds.
-func (a *announcer) sayAggregate(prefix netip.Prefix, members []netip.Addr, says []bool) {
-	missing := 0
-	for i := range a.sayings {
-		s := &a.sayings[i]
-		if s.spec != nil && s.spec.Services != nil && s.lengthFor(prefix.Addr()) == prefix.Bits() && !says[i] {
-			missing++
-		}
+// stand keeps count of the addresses that an aggregate stands for, by who says them. An address
+// is decided before what it lies in.
+func (a *announcer) stand(addr netip.Addr, by sayings) {
+	was, _ := a.said.Get(addr)
+	if was == by || !slices.ContainsFunc(a.sayings, func(s saying) bool { return s.aggregates(addr) }) {
+		return
 	}
-	for _, addr := range members {
-		if missing == 0 {
-			return // one member of each is enough
-		}
-		a.hold(addr).by.each(func(i int) {
-			if !says[i] && a.sayings[i].lengthFor(addr) == prefix.Bits() {
-				says[i] = true
-				missing--
+	count := func(by sayings, step int) {
+		by.each(func(i int) {
+			if s := &a.sayings[i]; s.aggregates(addr) {
+				aggregate, _ := addr.Prefix(s.lengthFor(addr)) // no longer than the address
+				key := standing{aggregate, i}
+				n, _ := a.standing.Get(key)
+				a.standing.Set(key, n+step)
+				if n+step == 0 {
+					a.standing.Delete(key)
+				}
 			}
 		})
+	}
+	count(was, -1)
+	count(by, 1)
+	a.said.Set(addr, by)
+	if by == "" {
+		a.said.Delete(addr)
 	}
 }
 
 // note keeps count of the addresses that nobody says.
-func (a *announcer) note(addr netip.Addr, q quiet) {
+func (a *announcer) note(addr netip.Addr, is []quiet) {
 	was, _ := a.quiet.Get(addr)
-	if was == q {
+	if slices.Equal(was, is) {
 		return
 	}
-	if was != (quiet{}) {
-		a.silent[was]--
-		a.quiet.Delete(addr)
+	for _, q := range was {
+		a.silent[q]--
 	}
-	if q != (quiet{}) {
+	for _, q := range is {
 		a.silent[q]++
-		a.quiet.Set(addr, q)
+	}
+	if len(is) == 0 {
+		a.quiet.Delete(addr)
+	} else {
+		a.quiet.Set(addr, is)
 	}
 }
 

@@ -109,6 +109,7 @@ func (a *announcer) fork(next *Plan, snap *snapshot.Snapshot) *announcer {
 	fork.advertised = a.advertised.Map().Edit()
 	fork.aggregates = a.aggregates.Map().Edit()
 	fork.quiet = a.quiet.Map().Edit()
+	fork.said, fork.standing = a.said.Map().Edit(), a.standing.Map().Edit()
 	fork.silent = maps.Clone(a.silent)
 	fork.tally = maps.Clone(a.tally)
 	return &fork
@@ -155,6 +156,7 @@ func (a *announcer) resay(changed, moved map[string]bool, before *snapshot.Snaps
 		}
 	}
 	a.decide(maps.Keys(aggregates))
+	a.refuseOverridden()
 	a.refuseUnowned()
 }
 

@@ -87,6 +87,7 @@ func (a *announcer) audience(by sayings, family bgp.Family, endpoints int32) *bg
 		return known
 	}
 	heard := map[string]*bgp.Attributes{} // by peer
+	var lost []Refusal
 	by.each(func(index int) {
 		s := &a.sayings[index]
 		for _, name := range s.to {
@@ -98,14 +99,27 @@ func (a *announcer) audience(by sayings, family bgp.Family, endpoints int32) *bg
 				attributes.LinkBandwidth = float32(endpoints) * bandwidthPerEndpoint
 			}
 			for _, field := range merge(heard[name], attributes) {
-				a.b.refuseOnce(s.ref, field, ReasonOverridden, fmt.Sprintf(
-					"another BGPAdvertisement of the same prefixes to %s has a higher precedence, or is older", ObjectOf(name)))
+				lost = append(lost, Refusal{s.ref, field, ReasonOverridden, fmt.Sprintf(
+					"another BGPAdvertisement of the same prefixes to %s has a higher precedence, or is older", ObjectOf(name))})
 			}
 		}
 	})
 	audience := &bgp.Audience{Exports: a.exports(heard, family)}
 	a.audiences[key] = audience
+	if len(lost) > 0 {
+		a.lost[audience] = lost
+	}
 	return audience
+}
+
+// refuseOverridden names the attributes that count for nothing in what is advertised.
+func (a *announcer) refuseOverridden() {
+	a.b.plan.Refusals = slices.DeleteFunc(a.b.plan.Refusals, func(r Refusal) bool { return r.Reason == ReasonOverridden })
+	for audience, lost := range a.lost {
+		if a.tally[group{audience, true}]+a.tally[group{audience, false}] > 0 {
+			a.b.plan.Refusals = append(a.b.plan.Refusals, lost...)
+		}
+	}
 }
 
 // weighs reports whether any of these sayings asks for a share of the traffic.
@@ -141,11 +155,4 @@ func (a *announcer) exports(heard map[string]*bgp.Attributes, family bgp.Family)
 		out[i] = *byText[text]
 	}
 	return out
-}
-
-// refuseOnce refuses unless the very same has been refused.
-func (b *builder) refuseOnce(object Ref, subject, reason, message string) {
-	if !slices.Contains(b.plan.Refusals, Refusal{object, subject, reason, message}) {
-		b.refuse(object, subject, reason, message)
-	}
 }

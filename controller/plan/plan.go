@@ -234,8 +234,9 @@ func (p *Plan) sort() {
 
 func (p *Plan) sortRefusals() {
 	slices.SortFunc(p.Refusals, func(a, b Refusal) int {
-		return cmp.Or(compareRefs(a.Object, b.Object), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(compareRefs(a.Object, b.Object), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Message, b.Message))
 	})
+	p.Refusals = slices.Compact(p.Refusals) // one Service may have an address as two kinds
 }
 
 func compareRefs(a, b Ref) int {

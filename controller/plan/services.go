@@ -15,17 +15,24 @@ import (
 
 // holding is what becomes of one address of Services on this node.
 type holding struct {
-	by    sayings // who says it
-	host  sayings // of those, who says the address itself, and not only an aggregate
-	quiet quiet   // why nobody does, where somebody was to
+	by     sayings // who says it
+	host   sayings // of those, who says the address itself, and not only an aggregate
+	quiet  []quiet // why nobody does, where somebody was to
+	claims []claim // those that somebody says or was to say; the others count for nothing
+	barred []barred
 	// endpoints are those on this node by which it serves the address; 0 where any node serves it alike.
 	endpoints int32
 }
 
-// quiet is why nobody says an address that somebody was to say. The zero quiet: somebody does, or
-// nobody was to.
+// barred is a claim that somebody was to say, and nobody may.
+type barred struct {
+	claim
+	reason string
+}
+
+// quiet is why those who were to say an address do not.
 type quiet struct {
-	by     sayings // who was to
+	by     sayings
 	reason string
 }
 
@@ -34,7 +41,7 @@ func (q quiet) amiss() bool { return amiss(q.reason) }
 
 func amiss(reason string) bool {
 	switch reason {
-	case ReasonOutsideRanges, ReasonAddressOfNode, ReasonAddressInPodCIDR:
+	case ReasonOutsideRanges, ReasonAddressOfNode, ReasonAddressInPodCIDR, ReasonSpecialPurpose:
 		return true
 	}
 	return false
@@ -47,36 +54,49 @@ func (a *announcer) hold(addr netip.Addr) holding {
 		return holding{}
 	}
 	var h holding
-	var wanted []claim // that somebody says
-	blocked := quiet{}
 	for i := range a.sayings {
-		chosen, reason := a.choose(&a.sayings[i], addr, claims)
+		chosen, kept := a.choose(&a.sayings[i], addr, claims)
+		h.barred = append(h.barred, kept...)
 		switch {
 		case len(chosen) > 0:
 			h.by = h.by.with(i)
 			if !a.sayings[i].aggregates(addr) || slices.ContainsFunc(chosen, claim.local) {
 				h.host = h.host.with(i)
 			}
-			wanted = append(wanted, chosen...)
-		case reason != "":
-			blocked = quiet{blocked.by.with(i), reason}
+			for _, c := range chosen {
+				if !slices.Contains(h.claims, c) {
+					h.claims = append(h.claims, c)
+				}
+			}
+		case len(kept) > 0:
+			h.quiet = append(h.quiet, quiet{sayings("").with(i), firstOf(kept)})
 		}
 	}
+	h.barred = slices.DeleteFunc(h.barred, func(b barred) bool { return slices.Contains(h.claims, b.claim) })
 	if h.by == "" {
-		return holding{quiet: blocked}
+		return h
 	}
-	if reason := a.unserved(addr, wanted); reason != "" {
-		return holding{quiet: quiet{h.by, reason}}
+	h.quiet = nil
+	if reason := a.unserved(addr, h.claims); reason != "" {
+		return holding{quiet: []quiet{{h.by, reason}}, claims: h.claims, barred: h.barred}
 	}
-	h.endpoints = a.endpointsHere(wanted, bgp.FamilyOf(addr))
+	h.endpoints = a.endpointsHere(h.claims, bgp.FamilyOf(addr))
 	return h
 }
 
-// choose returns the claims to the address that a saying chooses. Where it would choose one, but
-// may not say the address, reason says why.
-func (a *announcer) choose(s *saying, addr netip.Addr, claims []claim) (chosen []claim, reason string) {
+// firstOf returns one of the reasons, always the same one.
+func firstOf(kept []barred) (reason string) {
+	for _, b := range kept {
+		reason = first(reason, b.reason)
+	}
+	return reason
+}
+
+// choose returns the claims to the address that a saying chooses, and those it would choose but
+// may not say.
+func (a *announcer) choose(s *saying, addr netip.Addr, claims []claim) (chosen []claim, kept []barred) {
 	if s.spec == nil || s.spec.Services == nil {
-		return nil, ""
+		return nil, nil
 	}
 	for _, c := range claims {
 		if !slices.Contains(s.spec.Services.AddressTypes, c.kind) || !selects(s.spec.Services.Selector, c.service.Labels) ||
@@ -84,12 +104,12 @@ func (a *announcer) choose(s *saying, addr netip.Addr, claims []claim) (chosen [
 			continue
 		}
 		if why := a.barred(s, addr, c); why != "" {
-			reason = first(reason, why)
+			kept = append(kept, barred{c, why})
 			continue
 		}
 		chosen = append(chosen, c)
 	}
-	return chosen, reason
+	return chosen, kept
 }
 
 // selectsNamespace reports whether the Services of a namespace are chosen; those of one that is
@@ -106,6 +126,9 @@ func (a *announcer) selectsNamespace(spec *v1alpha1.AdvertisedServices, name str
 func (a *announcer) barred(s *saying, addr netip.Addr, c claim) (reason string) {
 	inRange := func(ranges []netip.Prefix) bool {
 		return slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(addr) })
+	}
+	if slices.ContainsFunc(specialPurpose, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return ReasonSpecialPurpose
 	}
 	switch c.kind {
 	case v1alpha1.AddressExternalIP:
@@ -163,7 +186,7 @@ func (a *announcer) unserved(addr netip.Addr, claims []claim) (reason string) {
 	switch alike := a.alike(live, family); {
 	case served == len(live), alike && served > 0:
 		return ""
-	case !alike && served > 0:
+	case !alike && served > 0 && len(servicesOf(claims)) > 1:
 		return ReasonAddressShared
 	}
 	return reason
@@ -177,9 +200,9 @@ func first(a, b string) string {
 	return min(a, b)
 }
 
-// live returns the claims of Services that have any endpoint: the others have let go of the address.
+// live returns the claims of Services that some node serves: the others have let go of the address.
 func (a *announcer) live(claims []claim, family bgp.Family) []claim {
-	return slices.DeleteFunc(slices.Clone(claims), func(c claim) bool { return !a.presenceOf(c.service, family).any() })
+	return slices.DeleteFunc(slices.Clone(claims), func(c claim) bool { return !a.presenceOf(c.service, family).served(c.local()) })
 }
 
 // presence is where the endpoints of a Service are, of one family.
@@ -188,6 +211,9 @@ type presence struct {
 }
 
 func (p presence) any() bool { return p.ready+p.draining > 0 }
+
+// served reports whether any node serves a Service.
+func (p presence) served(local bool) bool { return p.ready > 0 || local && p.draining > 0 }
 
 // unserved returns why this node does not serve a Service; "" where it does.
 func (p presence) unserved(local bool) (reason string) {
@@ -225,10 +251,10 @@ func (a *announcer) presenceOf(service *snapshot.Service, family bgp.Family) pre
 func (a *announcer) endpointsHere(claims []claim, family bgp.Family) int32 {
 	var sum int32
 	seen := make([]*snapshot.Service, 0, 1)
-	for _, c := range claims { // one for each saying that chooses it
+	for _, c := range claims { // a Service may have the address as two kinds
 		p := a.presenceOf(c.service, family)
 		switch {
-		case !p.any():
+		case !p.served(c.local()):
 			continue
 		case !c.local():
 			return 0
@@ -282,39 +308,40 @@ func (a *announcer) placement(service *snapshot.Service, family bgp.Family) stri
 
 // refuseAddress tells on each Service that has the address what is wrong with it, if anything is.
 func (a *announcer) refuseAddress(addr netip.Addr, h holding) {
-	claims := a.claims.of(addr)
-	reason := h.quiet.reason
-	if !h.quiet.amiss() {
-		reason = ""
-		if family := bgp.FamilyOf(addr); len(claims) > 1 && h.by+h.quiet.by != "" && !a.alike(a.live(claims, family), family) {
-			reason = ReasonAddressShared
+	for _, b := range h.barred {
+		if amiss(b.reason) {
+			a.b.refuse(Ref{"Service", b.service.Key()}, addr.String(), b.reason, a.explain(addr, b.claim, b.reason, nil))
 		}
 	}
-	if reason == "" {
+	family, sharers := bgp.FamilyOf(addr), servicesOf(h.claims)
+	if len(sharers) < 2 || a.alike(a.live(h.claims, family), family) {
 		return
 	}
-	for _, c := range claims {
-		a.b.refuseOnce(Ref{"Service", c.service.Key()}, addr.String(), reason, a.explain(addr, c, reason))
+	message := a.explain(addr, claim{}, ReasonAddressShared, sharers)
+	for _, service := range sharers {
+		a.b.refuse(Ref{"Service", service}, addr.String(), ReasonAddressShared, message)
 	}
 }
 
 // explain says in words why an address of a Service is not announced, or not everywhere.
-func (a *announcer) explain(addr netip.Addr, c claim, reason string) string {
+func (a *announcer) explain(addr netip.Addr, c claim, reason string, sharers []string) string {
 	switch reason {
 	case ReasonOutsideRanges:
 		if c.kind == v1alpha1.AddressExternalIP {
-			return fmt.Sprintf("the external IP %s lies in no range of externalIPRanges of a BGPAdvertisement that chooses the Service, so it is not announced: "+
+			return fmt.Sprintf("the external IP %s lies in no range of externalIPRanges of a BGPAdvertisement that chooses the Service, so it is not announced for it: "+
 				"who writes a Service could otherwise draw any address to the cluster", addr)
 		}
 		return fmt.Sprintf("the load balancer IP %s lies in no range of loadBalancerIPRanges of a BGPAdvertisement that chooses the Service, "+
-			"or names none and the address lies in a network of nodes, so it is not announced", addr)
+			"or names none and the address lies in a network of nodes, so it is not announced for it", addr)
 	case ReasonAddressOfNode:
 		return fmt.Sprintf("%s is an address of a node, so it is not announced for the Service; give the Service another", addr)
 	case ReasonAddressInPodCIDR:
 		return fmt.Sprintf("%s lies inside the pods' networks, so it is not announced for the Service; give the Service another", addr)
+	case ReasonSpecialPurpose:
+		return fmt.Sprintf("%s is nothing that is routed (RFC 6890), so it is not announced for the Service; give the Service another", addr)
 	case ReasonAddressShared:
 		return fmt.Sprintf("%s is shared by %s, which differ in their traffic policies or in where their endpoints are, so only nodes that serve all of them announce it",
-			addr, strings.Join(a.sharers(addr), " and "))
+			addr, listed(sharers))
 	case ReasonOtherLoadBalancer:
 		return fmt.Sprintf("the Service is of the load balancer class %q, and not %q or none, so its load balancer IPs are another's to announce", c.service.LoadBalancerClass, v1alpha1.LoadBalancerClass)
 	case ReasonNoLocalEndpoint:
@@ -325,13 +352,23 @@ func (a *announcer) explain(addr netip.Addr, c claim, reason string) string {
 	return reason
 }
 
-// sharers names the Services that have an address, sorted.
-func (a *announcer) sharers(addr netip.Addr) []string {
+// servicesOf names the Services of claims, sorted.
+func servicesOf(claims []claim) []string {
 	names := map[string]bool{}
-	for _, c := range a.claims.of(addr) {
+	for _, c := range claims {
 		names[c.service.Key()] = true
 	}
 	return slices.Sorted(maps.Keys(names))
+}
+
+// mostListed is how many Services a message names.
+const mostListed = 8
+
+func listed(names []string) string {
+	if more := len(names) - mostListed; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:mostListed], ", "), more)
+	}
+	return strings.Join(names, " and ")
 }
 
 // Silence is an address that somebody was to announce, and why this node does not.
@@ -346,12 +383,18 @@ type Silence struct {
 // this node does not announce. It looks at all of them: it is for people and tests.
 func (p *Plan) Silences() []Silence {
 	var out []Silence
-	if p.announcer == nil {
+	a := p.announcer
+	if a == nil {
 		return nil
 	}
-	for addr, q := range p.announcer.quiet.Map().All() {
-		for _, c := range p.announcer.claims.of(addr) {
-			out = append(out, Silence{c.service.Key(), addr, q.reason, p.announcer.explain(addr, c, q.reason)})
+	for addr := range a.quiet.Map().Keys() {
+		h := a.hold(addr)
+		sharers := servicesOf(h.claims)
+		for _, b := range h.barred {
+			out = append(out, Silence{b.service.Key(), addr, b.reason, a.explain(addr, b.claim, b.reason, nil)})
+		}
+		for _, c := range h.claims { // for all of them there is the one reason
+			out = append(out, Silence{c.service.Key(), addr, h.quiet[0].reason, a.explain(addr, c, h.quiet[0].reason, sharers)})
 		}
 	}
 	slices.SortFunc(out, func(a, b Silence) int {

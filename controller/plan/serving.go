@@ -33,14 +33,15 @@ func (p *Plan) Serving(prefix netip.Prefix) (s Serving, services bool) {
 	}
 	members := a.members.of(prefix)
 	if prefix.IsSingleIP() && len(members) == 0 {
-		return Serving{Ports: compact(a.ports(prefix.Addr()))}, true
+		return Serving{Ports: compact(a.ports(prefix.Addr(), a.hold(prefix.Addr()).claims))}, true
 	}
 	var ports []uint16
 	for _, addr := range members {
-		if a.hold(addr).by == "" {
+		h := a.hold(addr)
+		if h.by == "" {
 			continue // it is not what the aggregate is announced for
 		}
-		own := a.ports(addr)
+		own := a.ports(addr, h.claims)
 		if len(own) == 0 {
 			return Serving{}, true // an aggregate is announced once one address in it is
 		}
@@ -58,19 +59,19 @@ func (p *Plan) Handover(prefix netip.Prefix) *bgp.Audience {
 		return nil
 	}
 	addr, family := prefix.Addr(), bgp.FamilyOf(prefix.Addr())
-	silence, _ := a.quiet.Get(addr)
-	if silence.reason != ReasonNoLocalEndpoint || !a.b.local.forwards(family) {
+	if quiet, _ := a.quiet.Get(addr); len(quiet) != 1 || quiet[0].reason != ReasonNoLocalEndpoint || !a.b.local.forwards(family) {
 		return nil
 	}
 	var endpoints int32
-	for _, c := range a.claims.of(addr) {
+	h := a.hold(addr)
+	for _, c := range h.claims {
 		here := a.presenceOf(c.service, family).drainingHere
 		if !c.local() || here == 0 {
 			return nil
 		}
 		endpoints += here
 	}
-	if audience := a.audience(silence.by, family, endpoints); len(audience.Exports) > 0 {
+	if audience := a.audience(h.quiet[0].by, family, endpoints); len(audience.Exports) > 0 {
 		return audience
 	}
 	return nil
@@ -83,7 +84,7 @@ func (p *Plan) Elsewhere(prefix netip.Prefix) (local, ready bool) {
 	if a == nil || !prefix.IsSingleIP() {
 		return false, false
 	}
-	claims := a.claims.of(prefix.Addr())
+	claims := a.hold(prefix.Addr()).claims
 	local, ready = len(claims) > 0, len(claims) > 0
 	for _, c := range claims {
 		if !c.local() {
@@ -95,11 +96,11 @@ func (p *Plan) Elsewhere(prefix netip.Prefix) (local, ready bool) {
 	return local, ready
 }
 
-// ports returns the healthCheckNodePorts of the Services that have an address, as far as they
+// ports returns the healthCheckNodePorts of the Services that claim an address, as far as they
 // count ready endpoints here: of those that are about to end, a service proxy says no.
-func (a *announcer) ports(addr netip.Addr) []uint16 {
+func (a *announcer) ports(addr netip.Addr, claims []claim) []uint16 {
 	var out []uint16
-	for _, c := range a.claims.of(addr) {
+	for _, c := range claims {
 		if c.kind == v1alpha1.AddressClusterIP || !c.local() || c.service.HealthCheckNodePort == 0 {
 			continue
 		}
@@ -129,10 +130,10 @@ func (p *Plan) OfPods(prefix netip.Prefix) bool {
 	})
 }
 
-// ServicesAt names the Services that have an address, sorted.
+// ServicesAt names the Services for which an address is announced or was to be, sorted.
 func (p *Plan) ServicesAt(addr netip.Addr) []string {
 	if p.announcer == nil {
 		return nil
 	}
-	return p.announcer.sharers(addr)
+	return servicesOf(p.announcer.hold(addr).claims)
 }

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
@@ -67,5 +68,62 @@ func TestServing(t *testing.T) {
 	}
 	if p.SaysClusterIPs() {
 		t.Error("no ClusterIP is said")
+	}
+}
+
+// TestAClaimThatMayNotBeAnnouncedCountsForNothing: a Service that somebody writes with the
+// address of another must not take it away from that one.
+func TestAClaimThatMayNotBeAnnouncedCountsForNothing(t *testing.T) {
+	addr := netip.MustParseAddr("203.0.113.1")
+	snap, local := large()
+	snap.Nodes = map[string]*snapshot.Node{"node-0": snap.Nodes["node-0"]}
+	snap.Advertisements["default"] = advertisement("default", v1alpha1.AddressLoadBalancerIP, 32)
+	snap.Advertisements["default"].Spec.Services.AddressTypes = append(snap.Advertisements["default"].Spec.Services.AddressTypes, v1alpha1.AddressExternalIP)
+	rightful := &snapshot.Service{Namespace: "default", Name: "rightful", LoadBalancerIPs: []netip.Addr{addr}, ExternalLocal: true, HealthCheckNodePort: 30001}
+	intruder := &snapshot.Service{Namespace: "default", Name: "intruder", ExternalIPs: []netip.Addr{addr}}
+	at := func(service, node string) *snapshot.EndpointSlice {
+		return &snapshot.EndpointSlice{Service: "default/" + service, Family: bgp.IPv4Unicast, Nodes: []snapshot.Endpoints{{Node: node, Ready: 1}}}
+	}
+	snap.Services = cow.Of(map[string]*snapshot.Service{"default/rightful": rightful, "default/intruder": intruder})
+	snap.Slices = cow.Of(map[string]*snapshot.EndpointSlice{"a": at("rightful", "node-0"), "b": at("intruder", "node-9")})
+	p := plan.Build(snap, local, nil)
+	prefix := netip.PrefixFrom(addr, 32)
+	if _, announced := p.Desired.Advertisements.Get(prefix); !announced {
+		t.Errorf("not announced:\n%s", p)
+	}
+	if serving, _ := p.Serving(prefix); fmt.Sprint(serving.Ports) != "[30001]" {
+		t.Errorf("ports %v", serving.Ports)
+	}
+	if elsewhere, _ := p.Elsewhere(prefix); !elsewhere {
+		t.Error("it is no address of Local Services alone any more")
+	}
+	var refused []string
+	for _, r := range p.Refusals {
+		refused = append(refused, r.Object.Name+" "+r.Reason)
+	}
+	if got := fmt.Sprint(refused); got != "[default/intruder OutsideRanges]" {
+		t.Errorf("refused %s", got)
+	}
+}
+
+// TestManyServicesOfOneAddressAreNotAllNamed: a message of each that named all the others would
+// be a hundred million names.
+func TestManyServicesOfOneAddressAreNotAllNamed(t *testing.T) {
+	snap, local := large()
+	snap.Nodes = map[string]*snapshot.Node{"node-0": snap.Nodes["node-0"]}
+	snap.Advertisements["default"] = advertisement("default", v1alpha1.AddressLoadBalancerIP, 32)
+	services := map[string]*snapshot.Service{}
+	for i := range 10000 {
+		s := service(i)
+		s.ExternalLocal, s.LoadBalancerIPs = true, []netip.Addr{netip.MustParseAddr("203.0.113.1")}
+		services[s.Key()] = s
+	}
+	snap.Services = cow.Of(services)
+	p := plan.Build(snap, local, nil)
+	if len(p.Refusals) != 10000 {
+		t.Fatalf("%d refusals", len(p.Refusals))
+	}
+	if message := p.Refusals[0].Message; !strings.Contains(message, " and 9992 more, which differ") || len(message) > 500 {
+		t.Errorf("it says %s", message)
 	}
 }

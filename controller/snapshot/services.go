@@ -63,8 +63,8 @@ type Namespace struct {
 // ServiceFrom trims a Service; nil when it has no address that could be advertised
 // (headless, ExternalName, not yet assigned).
 func ServiceFrom(in *corev1.Service) *Service {
-	if in.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil
+	if in.Spec.Type == corev1.ServiceTypeExternalName || in.Spec.ClusterIP == corev1.ClusterIPNone {
+		return nil // no service proxy serves any address of it
 	}
 	out := &Service{
 		Namespace:     shared(in.Namespace),
