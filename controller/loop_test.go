@@ -838,3 +838,27 @@ func TestAPeerThatTakesNoIPv6NextHopForIPv4IsNamed(t *testing.T) {
 		}
 	})
 }
+
+// What changes while the speaker is busy is planned together.
+func TestABurstOfChangesIsAppliedAFewTimes(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.advertise(32)
+		w.applyTakes = 50 * time.Millisecond
+		w.start(t)
+		pass(time.Minute)
+		before := w.appliedTimes()
+		for i := range 100 {
+			names := "a b"
+			if i%2 == 0 {
+				names = "a"
+			}
+			w.change(func(s *snapshot.Snapshot) { s.Services, s.Slices = servicesOf(names) })
+			pass(time.Millisecond)
+		}
+		pass(time.Minute)
+		if applied := w.appliedTimes() - before; applied < 1 || applied > 5 {
+			t.Errorf("100 changes in 100 ms were applied %d times", applied)
+		}
+		w.mustAnnounce(t, "10.96.0.97/32 10.96.0.98/32")
+	})
+}

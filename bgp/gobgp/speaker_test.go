@@ -3,8 +3,10 @@ package gobgp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -468,4 +470,37 @@ func TestApplyWaitsForRunNoLongerThanItsContext(t *testing.T) {
 	if err := s.Apply(ctx, bgp.Desired{Config: r.config()}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Apply returned %v", err)
 	}
+}
+
+// GoBGP does not pack what changes while a session is up: a burst costs an UPDATE for each of its
+// prefixes, and must cost none for others.
+func TestABurstOfPrefixesCostsAnUpdateForEachAndNoMore(t *testing.T) {
+	r := newRig(t, Options{})
+	audience := &bgp.Audience{Exports: []bgp.Export{{To: []string{"peer-1"}}}}
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1)}, Advertisements: ads(advert{"10.1.0.0/24", audience})}
+	r.apply(want)
+	peer := r.connect(r.fake(1))
+	lines := []string{"10.1.0.0/24 via 192.0.2.1"}
+	r.hears(peer, lines...)
+	quiet := want.Advertisements
+	var burst []advert
+	for i := range 100 {
+		prefix := fmt.Sprintf("10.96.0.%d/32", i)
+		burst = append(burst, advert{prefix, audience})
+		lines = append(lines, prefix+" via 192.0.2.1")
+	}
+	for _, step := range []struct {
+		what  string
+		want  bgp.Advertisements
+		lines []string
+	}{{"announced", alsoAds(quiet, burst...), lines}, {"withdrawn", quiet, lines[:1:1]}} {
+		before := peer.updateCount()
+		want.Advertisements = step.want
+		r.apply(want)
+		r.hears(peer, slices.Clone(step.lines)...)
+		if got := peer.updateCount() - before; got > len(burst) {
+			t.Errorf("%d prefixes were %s in %d UPDATEs", len(burst), step.what, got)
+		}
+	}
+	r.stillAlive(peer)
 }
