@@ -16,6 +16,7 @@ import (
 	"github.com/fairway-bgp/fairway/routes"
 	"github.com/fairway-bgp/fairway/routes/netlink"
 	"github.com/fairway-bgp/fairway/routes/nft"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // cleanup runs `fairway cleanup` and returns what it prints.
@@ -37,13 +38,13 @@ route append 10.1.0.0/24 via 10.0.1.9 metric 2048 proto 218
 -6 route add fd10::/64 via fd00:1::9 metric 2049 proto 220`
 
 func TestCleanupRemovesAllThatIsOursAndNothingElse(t *testing.T) {
-	inNamespace(t)
+	namespace.EnterWithLinks(t)
 	all := func() string { // but for the kernel's own, which come and go in their own time
-		lines := strings.Split(ip(t, "-4 route show table all\n-6 route show table all"), "\n")
+		lines := strings.Split(namespace.IP(t, "-4 route show table all\n-6 route show table all"), "\n")
 		return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, "proto kernel") }), "\n")
 	}
 	before := all()
-	ip(t, `route add 10.1.0.0/24 via 10.0.1.2 metric 2048 proto 219
+	namespace.IP(t, `route add 10.1.0.0/24 via 10.0.1.2 metric 2048 proto 219
 -6 route add fd10::/64 metric 2048 proto 219 nexthop via fd00:1::2 nexthop via fd00:2::2
 route add 10.2.0.0/24 via inet6 fe80::2 dev one metric 5 table 5000 proto 219
 route add unreachable 10.3.0.0/24 metric 4294967295 proto 219
@@ -66,7 +67,7 @@ route append 10.1.0.0/24 via 10.0.2.2 metric 2048 proto 219`)
 	if strings.Contains(with, "proto 219") {
 		t.Errorf("left over:\n%s", with)
 	}
-	ip(t, strings.NewReplacer("route add", "route del", "route append", "route del").Replace(foreignRoutes))
+	namespace.IP(t, strings.NewReplacer("route add", "route del", "route append", "route del").Replace(foreignRoutes))
 	if after := all(); after != before {
 		t.Errorf("without the foreign routes, which are all there, the kernel holds\n%s\nwant\n%s", after, before)
 	}
@@ -76,12 +77,12 @@ route append 10.1.0.0/24 via 10.0.2.2 metric 2048 proto 219`)
 }
 
 func TestCleanupRemovesOurTableOfNftablesAndNoOther(t *testing.T) {
-	inNamespace(t)
+	namespace.EnterWithLinks(t)
 	nftables := func(words ...string) string {
 		t.Helper()
 		path, err := exec.LookPath("nft")
 		if err != nil {
-			unavailable(t, "needs nft of nftables")
+			namespace.Unavailable(t, "needs nft of nftables")
 		}
 		out, err := exec.CommandContext(t.Context(), path, words...).CombinedOutput()
 		if err != nil {
@@ -152,7 +153,7 @@ func linkOf(t *testing.T, name string) int {
 }
 
 func TestCleanupNoticesAnAgentThatStillRuns(t *testing.T) {
-	inNamespace(t)
+	namespace.EnterWithLinks(t)
 	keep(t, routes.Route{
 		Key:      routes.Key{Prefix: netip.MustParsePrefix("10.1.0.0/24"), Metric: 2048},
 		NextHops: []routes.NextHop{{Gateway: netip.MustParseAddr("10.0.1.2"), Link: linkOf(t, "one")}},
@@ -163,8 +164,8 @@ func TestCleanupNoticesAnAgentThatStillRuns(t *testing.T) {
 }
 
 func TestCleanupWithoutPermissionSaysSoAndRemovesNothing(t *testing.T) {
-	inNamespace(t)
-	ip(t, "route add 10.1.0.0/24 via 10.0.1.2 metric 2048 proto 219")
+	namespace.EnterWithLinks(t)
+	namespace.IP(t, "route add 10.1.0.0/24 via 10.0.1.2 metric 2048 proto 219")
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&hdr, &data[0]); err != nil {
@@ -178,7 +179,7 @@ func TestCleanupWithoutPermissionSaysSoAndRemovesNothing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "CAP_NET_ADMIN is missing") || out != "" {
 		t.Errorf("%s%v", out, err)
 	}
-	if left := ip(t, "route show proto 219"); !strings.Contains(left, "10.1.0.0/24") {
+	if left := namespace.IP(t, "route show proto 219"); !strings.Contains(left, "10.1.0.0/24") {
 		t.Errorf("it was removed all the same: %s", left)
 	}
 }

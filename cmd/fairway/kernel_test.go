@@ -7,12 +7,13 @@ import (
 
 	"github.com/fairway-bgp/fairway/routes"
 	"github.com/fairway-bgp/fairway/routes/netlink"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // Pods come and go with their links all day: only what may concern a route of ours is a
 // reason to look at any.
 func TestOnlyNewsThatConcernsOurRoutesIsAReasonToLook(t *testing.T) {
-	inNamespace(t)
+	namespace.EnterWithLinks(t)
 	k, err := openKernel(netlink.DefaultProtocol, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

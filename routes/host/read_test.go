@@ -4,51 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
-func unavailable(t *testing.T, reason string) {
-	t.Helper()
-	if os.Getenv("CI") != "" || os.Getenv("FAIRWAY_REQUIRE_ROOT") == "1" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
-}
-
-// ip runs ip(8) with each line of script as its arguments.
-func ip(t *testing.T, script string) {
-	t.Helper()
-	path, err := exec.LookPath("ip")
-	if err != nil {
-		unavailable(t, "needs ip of iproute2")
-	}
-	for line := range strings.Lines(script) {
-		if out, err := exec.CommandContext(t.Context(), path, strings.Fields(line)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v\n%s", line, err, out)
-		}
-	}
-}
-
-// inNamespace moves the test into a network namespace that ends with it: the thread never
-// returns to other goroutines.
-func inNamespace(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		unavailable(t, fmt.Sprintf("needs a network namespace (root): %v", err))
-	}
-}
-
 func TestReadTellsWhatTheKernelHas(t *testing.T) {
-	inNamespace(t)
-	ip(t, `link set lo up
+	namespace.Enter(t)
+	namespace.IP(t, `link set lo up
 link add eth0 type veth peer name far0
 link set eth0 up
 link set far0 up
@@ -63,10 +30,10 @@ addr add 10.5.0.1 peer 10.5.0.2/32 dev ptp0
 addr add fd05::1 peer fd05::2/128 dev ptp0
 addr add 169.254.3.1/16 dev ptp0 scope link`)
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("1"), 0); err != nil {
-		unavailable(t, err.Error())
+		namespace.Unavailable(t, err.Error())
 	}
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0); err != nil {
-		unavailable(t, err.Error())
+		namespace.Unavailable(t, err.Error())
 	}
 	f, err := Read()
 	if err != nil {

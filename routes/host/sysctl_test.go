@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // goodSysctls are those of a host with which there is nothing wrong.
@@ -77,14 +79,14 @@ func TestNamesOfLinksWithDotsAreThoseOfSysctl(t *testing.T) {
 
 // Each setting that is wrong in a new namespace can be set, and is right then.
 func TestSysctlsAreSetAndReadBack(t *testing.T) {
-	inNamespace(t)
-	ip(t, "link set lo up\nlink add eth0 type veth peer name far0\nlink set eth0 up\nlink set far0 up\naddr add 10.0.0.5/24 dev eth0\naddr add fd00::5/64 dev eth0 nodad valid_lft 1000 preferred_lft 1000")
+	namespace.Enter(t)
+	namespace.IP(t, "link set lo up\nlink add eth0 type veth peer name far0\nlink set eth0 up\nlink set far0 up\naddr add 10.0.0.5/24 dev eth0\naddr add fd00::5/64 dev eth0 nodad valid_lft 1000 preferred_lft 1000")
 	for path, value := range map[string]string{
 		"net/ipv4/ip_forward": "0", "net/ipv6/conf/all/forwarding": "0", rpFilterAll: "1", acceptRAOf("eth0"): "1",
 		"net/ipv4/conf/all/ignore_routes_with_linkdown": "0", "net/ipv4/fib_multipath_hash_policy": "0",
 	} {
 		if err := os.WriteFile("/proc/sys/"+path, []byte(value), 0); err != nil {
-			unavailable(t, err.Error())
+			namespace.Unavailable(t, err.Error())
 		}
 	}
 	f, err := Read()

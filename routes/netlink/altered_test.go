@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // Whatever somebody adds to a route of ours that we never write, and that changes what the
@@ -51,7 +52,7 @@ func TestWhatWeNeverWriteIsMended(t *testing.T) {
 			if c.key.Prefix.Addr().Is6() {
 				family = "-6 "
 			}
-			ip(t, family+"route replace metric 2048 proto 219 "+c.change)
+			namespace.IP(t, family+"route replace metric 2048 proto 219 "+c.change)
 			if got, err := fib.Dump(t.Context()); err != nil || !strings.Contains(text(got), "other "+c.key.Prefix.String()) {
 				t.Errorf("%s: not seen, %v:\n%s", c.change, err, text(got))
 			}
@@ -69,10 +70,10 @@ func TestWhatWeNeverWriteIsMended(t *testing.T) {
 // as soon as all that is wanted is known.
 func TestRoutesForSomePacketsAreOursAndUnwanted(t *testing.T) {
 	fib := inNamespace(t)
-	ip(t, `-6 route add fd10::/64 from fd00:8::/64 via fd00:1::2 dev one metric 2048 proto static
+	namespace.IP(t, `-6 route add fd10::/64 from fd00:8::/64 via fd00:1::2 dev one metric 2048 proto static
 route add 10.1.0.0/24 via 10.0.1.2 dev one metric 2048 proto static tos 0x08`)
 	before := foreign(t)
-	ip(t, `route add 10.1.0.0/24 via 10.0.1.2 dev one metric 2048 proto 219 tos 0x10
+	namespace.IP(t, `route add 10.1.0.0/24 via 10.0.1.2 dev one metric 2048 proto 219 tos 0x10
 -6 route add fd10::/64 from fd00:9::/64 via fd00:1::2 dev one metric 2048 proto 219`)
 	table := routes.NewTable(fib, time.Now)
 	want := routes.Desired{Routes: []routes.Route{route(t, "10.1.0.0/24", "10.0.1.2@one"), route(t, "fd10::/64", "fd00:1::2@one")}}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // One route of a batch is refused, whatever the reason: it is named with its prefix and the
@@ -65,13 +66,13 @@ func TestOneRefusedRouteOfABatchFailsAloneAndByName(t *testing.T) {
 func TestLinkThatVanishesBetweenPlanAndWriteFailsItsRoutesAlone(t *testing.T) {
 	fib := inNamespace(t)
 	table := routes.NewTable(fib, time.Now)
-	ip(t, "link add three type veth peer name threefar\nlink set three up\nlink set threefar up\naddr add 10.0.3.1/24 dev three\naddr add fd00:3::1/64 dev three nodad")
+	namespace.IP(t, "link add three type veth peer name threefar\nlink set three up\nlink set threefar up\naddr add 10.0.3.1/24 dev three\naddr add fd00:3::1/64 dev three nodad")
 	stays := route(t, "10.1.0.0/24", "10.0.1.2@one")
 	goes := []routes.Route{
 		route(t, "10.3.0.0/24", "10.0.3.2@three"), route(t, "fd30::/64", "fd00:3::2@three"),
 		route(t, "10.4.0.0/24", "10.0.1.2@one", "10.0.3.2@three"), route(t, "fd40::/64", "fd00:1::2@one", "fd00:3::2@three"),
 	}
-	ip(t, "link del three")
+	namespace.IP(t, "link del three")
 	err := table.Reconcile(t.Context(), routes.Desired{Routes: append(goes, stays), Complete: true})
 	for _, r := range goes {
 		if err == nil || !strings.Contains(err.Error(), "adding "+r.Prefix.String()) {
@@ -83,7 +84,7 @@ func TestLinkThatVanishesBetweenPlanAndWriteFailsItsRoutesAlone(t *testing.T) {
 	}
 	mustHold(t, fib, stays)
 	// The next plan knows it under its new number.
-	ip(t, "link add three type veth peer name threefar\nlink set three up\nlink set threefar up\naddr add 10.0.3.1/24 dev three\naddr add fd00:3::1/64 dev three nodad")
+	namespace.IP(t, "link add three type veth peer name threefar\nlink set three up\nlink set threefar up\naddr add 10.0.3.1/24 dev three\naddr add fd00:3::1/64 dev three nodad")
 	again := []routes.Route{stays, route(t, "10.4.0.0/24", "10.0.1.2@one", "10.0.3.2@three"), route(t, "fd30::/64", "fd00:3::2@three")}
 	if err := table.Reconcile(t.Context(), routes.Desired{Routes: again, Complete: true}); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // Someone else fights for one prefix of each family, and by the kernel's own means: the
@@ -22,12 +23,12 @@ func TestContestInTheKernelEndsInABackOffThatNamesTheOther(t *testing.T) {
 	}
 	var err error
 	for range 6 {
-		ip(t, `route replace 10.1.0.0/24 via 10.0.1.9 metric 2048 proto static
+		namespace.IP(t, `route replace 10.1.0.0/24 via 10.0.1.9 metric 2048 proto static
 -6 route del fd10::/64 metric 2048`)
 		table.Suspect([]routes.Key{v4.Key, v6.Key}) // as Watch tells
 		clock = clock.Add(100 * time.Millisecond)
 		err = table.Repair(t.Context())
-		ip(t, "route del 10.1.0.0/24 metric 2048 proto static")
+		namespace.IP(t, "route del 10.1.0.0/24 metric 2048 proto static")
 		_ = table.Repair(t.Context())
 	}
 	mustHold(t, fib, calm)

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 func TestDefaultRoutesAreThoseOfOthersInTheMainTable(t *testing.T) {
 	fib := inNamespace(t)
-	ip(t, `route add default via 10.0.1.254 metric 100
+	namespace.IP(t, `route add default via 10.0.1.254 metric 100
 route add default metric 50 nexthop via 10.0.1.2 nexthop via 10.0.2.2
 route add 172.16.0.0/16 via 10.0.1.2
 route add default via 10.0.1.3 table 99
@@ -37,10 +38,10 @@ func TestWatchTellsOfDefaultRoutesOfOthers(t *testing.T) {
 	markers := 0
 	told := func(what, script string, want bool) {
 		t.Helper()
-		ip(t, script)
+		namespace.IP(t, script)
 		markers++
 		marker := fmt.Sprintf("10.201.%d.0/24", markers)
-		ip(t, "route add "+marker+" via 10.0.1.2 proto 219") // comes after whatever the script caused
+		namespace.IP(t, "route add "+marker+" via 10.0.1.2 proto 219") // comes after whatever the script caused
 		changed := false
 		for marked := false; !marked; {
 			e := next(t, events)

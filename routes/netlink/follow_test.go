@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 func addrs(list ...string) []netip.Addr {
@@ -45,7 +46,7 @@ func mustFollow(t *testing.T, got string, want ...string) {
 
 func TestFollowFindsTheRoutesOfOthersThatTheKernelWouldTake(t *testing.T) {
 	fib := inNamespace(t)
-	ip(t, `route add default via 10.0.1.254
+	namespace.IP(t, `route add default via 10.0.1.254
 route add 172.16.0.0/16 via 10.0.1.2 metric 50
 route add 172.16.0.0/16 via 10.0.2.2 metric 20
 route add 172.16.9.0/24 nexthop via 10.0.1.2 nexthop via 10.0.2.2
@@ -69,15 +70,22 @@ route add 172.18.0.0/16 via 10.0.1.2 table 99
 
 func TestWatchTellsOfRoutesOfOthersOnlyWhileTheyLeadToFollowedAddresses(t *testing.T) {
 	fib := inNamespace(t)
+	// Of each link the kernel tells again once it runs and its link-local address is no duplicate.
+	for deadline := time.Now().Add(10 * time.Second); namespace.IP(t, "-o -6 addr show tentative") != ""; {
+		if time.Now().After(deadline) {
+			t.Fatal("there are tentative addresses after ten seconds")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	events := watch(t, fib)
 	markers := 0
 	told := func(what, script string, want bool) {
 		t.Helper()
-		ip(t, script)
+		namespace.IP(t, script)
 		// The marker, a route of ours, comes after whatever the script caused.
 		markers++
 		marker := fmt.Sprintf("10.201.%d.0/24", markers)
-		ip(t, "route add "+marker+" via 10.0.1.2 proto 219")
+		namespace.IP(t, "route add "+marker+" via 10.0.1.2 proto 219")
 		moved := false
 		for marked := false; !marked; {
 			e := next(t, events)

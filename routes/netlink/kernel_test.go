@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // inNamespace moves the test into a network namespace of its own, with the links one and two
@@ -24,16 +23,7 @@ import (
 // test, and the namespace with it.
 func inNamespace(t *testing.T) *FIB {
 	t.Helper()
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		unavailable(t, fmt.Sprintf("needs a network namespace (root): %v", err))
-	}
-	script := "link set lo up\n"
-	for i, name := range []string{"one", "two"} {
-		script += fmt.Sprintf("link add %[1]s type veth peer name %[1]sfar\nlink set %[1]s up\nlink set %[1]sfar up\n"+
-			"addr add 10.0.%[2]d.1/24 dev %[1]s\naddr add fd00:%[2]d::1/64 dev %[1]s nodad\n", name, i+1)
-	}
-	ip(t, script)
+	namespace.EnterWithLinks(t)
 	fib, err := New(Options{Protocol: DefaultProtocol})
 	if err != nil {
 		t.Fatal(err)
@@ -44,32 +34,6 @@ func inNamespace(t *testing.T) *FIB {
 		}
 	})
 	return fib
-}
-
-func unavailable(t *testing.T, reason string) {
-	t.Helper()
-	if os.Getenv("CI") != "" || os.Getenv("FAIRWAY_REQUIRE_ROOT") == "1" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
-}
-
-// ip runs ip(8) with each line of script as its arguments and returns what all print.
-func ip(t *testing.T, script string) string {
-	t.Helper()
-	path, err := exec.LookPath("ip")
-	if err != nil {
-		unavailable(t, "needs ip of iproute2")
-	}
-	var all strings.Builder
-	for line := range strings.Lines(script) {
-		out, err := exec.CommandContext(t.Context(), path, strings.Fields(line)...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("ip %s: %v\n%s", line, err, out)
-		}
-		all.Write(out)
-	}
-	return all.String()
 }
 
 // link returns the index of a link in this thread's namespace.
@@ -153,7 +117,7 @@ func mustHold(t *testing.T, fib *FIB, want ...routes.Route) {
 func show(t *testing.T, args string) string {
 	t.Helper()
 	var lines []string
-	for line := range strings.Lines(ip(t, args)) {
+	for line := range strings.Lines(namespace.IP(t, args)) {
 		line = strings.Join(strings.Fields(line), " ")
 		if strings.HasPrefix(line, "nexthop") && len(lines) > 0 {
 			lines[len(lines)-1] += " " + line
@@ -237,21 +201,21 @@ func TestUnreachableAtTheWorstMetricLosesToAllElse(t *testing.T) {
 	} {
 		r := route(t, prefix)
 		r.Metric = 4294967295
-		ip(t, c.family+" route add default dev two")
+		namespace.IP(t, c.family+" route add default dev two")
 		apply(t, fib, add(r))
 		mustHold(t, fib, r)
 		// ip-route(8) tells of an unreachable route as an error.
 		if out, err := exec.CommandContext(t.Context(), "ip", c.family, "route", "get", c.unused).CombinedOutput(); err == nil {
 			t.Errorf("%s leads to %s", c.unused, out)
 		}
-		ip(t, c.family+" route add "+c.within+" dev two")
-		ip(t, "addr add "+c.network+" dev one")
+		namespace.IP(t, c.family+" route add "+c.within+" dev two")
+		namespace.IP(t, "addr add "+c.network+" dev one")
 		for addr, dev := range map[string]string{c.host: "dev one ", netip.MustParsePrefix(c.within).Addr().Next().String(): "dev two "} {
-			if got := ip(t, c.family+" route get "+addr); !strings.Contains(got, dev) {
+			if got := namespace.IP(t, c.family+" route get "+addr); !strings.Contains(got, dev) {
 				t.Errorf("%s is reached by %s", addr, got)
 			}
 		}
-		ip(t, "addr del "+c.network+" dev one")
+		namespace.IP(t, "addr del "+c.network+" dev one")
 		apply(t, fib, del(r))
 	}
 }
@@ -298,7 +262,7 @@ func TestReplaceReachesEveryFormFromEveryOther(t *testing.T) {
 
 func TestForeignRoutesAreNeverTouched(t *testing.T) {
 	fib := inNamespace(t)
-	ip(t, `route add 10.1.0.0/24 via 10.0.1.9 metric 2048 proto static
+	namespace.IP(t, `route add 10.1.0.0/24 via 10.0.1.9 metric 2048 proto static
 -6 route add fd10::/64 via fd00:1::9 metric 2048 proto 77
 route add unreachable 10.2.0.0/24 metric 2048 proto bird`)
 	before := foreign(t)
@@ -328,7 +292,7 @@ route add unreachable 10.2.0.0/24 metric 2048 proto bird`)
 func TestDeleteTakesOursFromAmongForeignRoutes(t *testing.T) {
 	fib := inNamespace(t)
 	v4, v6 := route(t, "10.1.0.0/24", "10.0.1.2@one"), route(t, "fd10::/64", "fd00:1::2@one", "fd00:2::2@two")
-	ip(t, `route add 10.1.0.0/24 via 10.0.1.9 metric 7
+	namespace.IP(t, `route add 10.1.0.0/24 via 10.0.1.9 metric 7
 route add 10.1.0.0/24 via 10.0.1.9 metric 4096
 route add 10.1.0.0/24 via 10.0.1.9 metric 2048 table 77
 -6 route add fd10::/64 via fd00:1::9 metric 7
@@ -336,9 +300,9 @@ route add 10.1.0.0/24 via 10.0.1.9 metric 2048 table 77
 	before := foreign(t)
 	apply(t, fib, add(v4), add(v6))
 	// In IPv4 another route can be put before ours at the very same key.
-	ip(t, "route prepend 10.1.0.0/24 via 10.0.1.8 metric 2048")
+	namespace.IP(t, "route prepend 10.1.0.0/24 via 10.0.1.8 metric 2048")
 	apply(t, fib, del(v4), del(v6))
-	ip(t, "route del 10.1.0.0/24 via 10.0.1.8 metric 2048")
+	namespace.IP(t, "route del 10.1.0.0/24 via 10.0.1.8 metric 2048")
 	mustHold(t, fib)
 	if after := foreign(t); after != before {
 		t.Errorf("foreign routes changed from\n%s\nto\n%s", before, after)
@@ -428,13 +392,13 @@ func TestTableMendsWhatOthersDid(t *testing.T) {
 	}
 	mustHold(t, fib, v4, v6, leftover)
 
-	ip(t, "route del 10.1.0.0/24 metric 2048\n-6 route append fd10::/64 via fd00:1::7 metric 2048")
+	namespace.IP(t, "route del 10.1.0.0/24 metric 2048\n-6 route append fd10::/64 via fd00:1::7 metric 2048")
 	if err := table.Repair(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	mustHold(t, fib, v4, v6, leftover)
 
-	ip(t, "route replace 10.1.0.0/24 via 10.0.1.9 metric 2048 proto static")
+	namespace.IP(t, "route replace 10.1.0.0/24 via 10.0.1.9 metric 2048 proto static")
 	err := table.Reconcile(t.Context(), routes.Desired{Routes: []routes.Route{v4, v6}, Complete: true})
 	if err == nil || !strings.Contains(err.Error(), "adding 10.1.0.0/24 via 10.0.1.2 link") ||
 		!strings.Contains(err.Error(), "a route that is not ours (protocol 4/static) holds this prefix and metric") {
@@ -444,7 +408,7 @@ func TestTableMendsWhatOthersDid(t *testing.T) {
 	if state := table.State(); state.Wanted != 2 || state.Installed != 1 || len(state.Failed) != 1 || state.Stale != 0 {
 		t.Errorf("state %+v", state)
 	}
-	ip(t, "route del 10.1.0.0/24 metric 2048")
+	namespace.IP(t, "route del 10.1.0.0/24 metric 2048")
 	if err := table.Repair(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -460,12 +424,12 @@ func TestDownedLinkFailsItsRoutesUntilItIsBack(t *testing.T) {
 	if err := table.Reconcile(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
-	ip(t, "link set one down")
+	namespace.IP(t, "link set one down")
 	if err := table.Repair(t.Context()); !errors.Is(err, unix.ENETDOWN) && !errors.Is(err, unix.ENETUNREACH) {
 		t.Fatalf("got %v", err)
 	}
 	mustHold(t, fib, want.Routes[1])
-	ip(t, "link set one up")
+	namespace.IP(t, "link set one up")
 	if err := table.Repair(t.Context()); err != nil {
 		t.Fatal(err)
 	}

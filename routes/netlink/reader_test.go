@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // readAlone lists the routes of a protocol in all tables by another library, which shares
@@ -99,7 +100,7 @@ func readByIP(t *testing.T) map[routes.Key]routes.Route {
 			Metrics   []any
 			NextHops  []hop
 		}
-		if text := ip(t, "-j -N "+family+" route show table all proto 219"); strings.TrimSpace(text) != "" {
+		if text := namespace.IP(t, "-j -N "+family+" route show table all proto 219"); strings.TrimSpace(text) != "" {
 			if err := json.Unmarshal([]byte(text), &list); err != nil {
 				t.Fatal(err)
 			}

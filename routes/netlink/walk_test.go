@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // walker goes at random from state to state of a Table over the real kernel, among others
@@ -51,11 +52,11 @@ func newWalker(t *testing.T, seed uint64) *walker {
 	fib := inNamespace(t)
 	for _, setting := range []string{"all/keep_addr_on_down", "one/keep_addr_on_down", "two/keep_addr_on_down"} {
 		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+setting, []byte("1"), 0); err != nil {
-			unavailable(t, err.Error())
+			namespace.Unavailable(t, err.Error())
 		}
 	}
 	// Foreign routes lead over a link that stays, for those go with their link, too.
-	ip(t, "link add three type veth peer name threefar\nlink set three up\nlink set threefar up\n"+
+	namespace.IP(t, "link add three type veth peer name threefar\nlink set three up\nlink set threefar up\n"+
 		"addr add 10.0.3.1/24 dev three\naddr add fd00:3::1/64 dev three nodad")
 	w := &walker{
 		t: t, rand: rand.New(rand.NewPCG(seed, seed)), fault: &faulty{conn: fib.conn}, fib: fib,

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairway-bgp/fairway/routes"
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // watch starts Watch in the test's own namespace and returns its events. At the end of the
@@ -79,15 +80,15 @@ func TestWatchTellsOfOthersChangesToOurRoutesAlone(t *testing.T) {
 	v4, v6 := route(t, "10.1.0.0/24", "10.0.1.2@one"), route(t, "fd10::/64", "fd00:1::2@one", "fd00:2::2@two")
 
 	apply(t, fib, add(v4), add(v6), replace(v4), del(v6), add(v6))
-	ip(t, "route add 10.200.0.0/24 via 10.0.1.2 proto static\nroute del 10.200.0.0/24")
-	ip(t, "route del 10.1.0.0/24 proto 219")
+	namespace.IP(t, "route add 10.200.0.0/24 via 10.0.1.2 proto static\nroute del 10.200.0.0/24")
+	namespace.IP(t, "route del 10.1.0.0/24 proto 219")
 	mustTell(t, events, v4.Key)
 
 	apply(t, fib, add(v4))
-	ip(t, "route replace 10.1.0.0/24 via 10.0.1.9 metric 2048 proto static")
+	namespace.IP(t, "route replace 10.1.0.0/24 via 10.0.1.9 metric 2048 proto static")
 	mustTell(t, events, v4.Key)
 
-	ip(t, "-6 route replace fd10::/64 via fd00:1::9 metric 2048 proto static")
+	namespace.IP(t, "-6 route replace fd10::/64 via fd00:1::9 metric 2048 proto static")
 	mustTell(t, events, v6.Key)
 }
 
@@ -99,11 +100,11 @@ func TestWatchTellsOfLinksAndAddresses(t *testing.T) {
 		"addr add fd00:3::1/64 dev one nodad", "link set two down", "link add three type bridge", "link del three",
 	} {
 		// What is left of the change before comes before news of this route.
-		ip(t, "route add 10.201.0.0/24 via 10.0.1.2 proto 219")
+		namespace.IP(t, "route add 10.201.0.0/24 via 10.0.1.2 proto 219")
 		for len(next(t, events).Routes) == 0 {
 			t.Logf("still about the host, before %s", change)
 		}
-		ip(t, "route del 10.201.0.0/24 proto 219")
+		namespace.IP(t, "route del 10.201.0.0/24 proto 219")
 		for len(next(t, events).Routes) == 0 {
 			t.Logf("still about the host, before %s", change)
 		}
@@ -112,7 +113,7 @@ func TestWatchTellsOfLinksAndAddresses(t *testing.T) {
 		if about >= 0 {
 			want = link(t, strings.Fields(change)[about])
 		}
-		ip(t, change)
+		namespace.IP(t, change)
 		for {
 			e := next(t, events)
 			if e.Host && len(e.Links) > 0 && (want == 0 || slices.Contains(e.Links, want)) {
@@ -129,7 +130,7 @@ func TestWatchTellsRoutesThatFallFromThoseThatSomebodyTakes(t *testing.T) {
 	events := watch(t, fib)
 	v6 := route(t, "fd10::/64", "fd00:1::2@one")
 	apply(t, fib, add(v6))
-	ip(t, "link set one down")
+	namespace.IP(t, "link set one down")
 	var fallen []routes.Key
 	for len(fallen) == 0 {
 		e := next(t, events)
@@ -140,9 +141,9 @@ func TestWatchTellsRoutesThatFallFromThoseThatSomebodyTakes(t *testing.T) {
 	if !slices.Equal(fallen, []routes.Key{v6.Key}) {
 		t.Errorf("fallen are %v", fallen)
 	}
-	ip(t, "link set one up\naddr replace fd00:1::1/64 dev one nodad")
+	namespace.IP(t, "link set one up\naddr replace fd00:1::1/64 dev one nodad")
 	apply(t, fib, add(v6))
-	ip(t, "-6 route del fd10::/64 proto 219")
+	namespace.IP(t, "-6 route del fd10::/64 proto 219")
 	mustTell(t, events, v6.Key)
 }
 
@@ -152,7 +153,7 @@ func TestWatchTellsWhenForwardingIsSwitched(t *testing.T) {
 	for _, name := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
 		for _, value := range []string{"1", "0"} { // it may be 1 already
 			if err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0); err != nil {
-				unavailable(t, err.Error())
+				namespace.Unavailable(t, err.Error())
 			}
 		}
 		for !next(t, events).Host {

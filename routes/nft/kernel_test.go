@@ -2,42 +2,24 @@ package nft
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
-
-// inNamespace moves the test into a network namespace of its own. The thread never returns to
-// other goroutines: it dies with the test, and the namespace with it.
-func inNamespace(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		unavailable(t, fmt.Sprintf("needs a network namespace (root): %v", err))
-	}
-}
-
-func unavailable(t *testing.T, reason string) {
-	t.Helper()
-	if os.Getenv("CI") != "" || os.Getenv("FAIRWAY_REQUIRE_ROOT") == "1" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
-}
 
 // nft runs nft(8), the judge of what the kernel holds.
 func nft(t *testing.T, words string) string {
 	t.Helper()
 	path, err := exec.LookPath("nft")
 	if err != nil {
-		unavailable(t, "needs nft of nftables")
+		namespace.Unavailable(t, "needs nft of nftables")
 	}
 	out, err := exec.CommandContext(t.Context(), path, strings.Fields(words)...).CombinedOutput()
 	if err != nil {
@@ -96,7 +78,7 @@ const refused = `table inet fairway {
 `
 
 func TestTheTableIsWhatIsWantedAndNoOtherIsTouched(t *testing.T) {
-	inNamespace(t)
+	namespace.Enter(t)
 	load(t, foreign)
 	others := nft(t, "list ruleset")
 	set(t, prefixes("fd00:96::/112", "198.51.100.64/26", "10.96.0.0/24", "198.51.100.0/26", "255.255.255.0/24"))
@@ -123,7 +105,7 @@ func load(t *testing.T, text string) {
 
 // A table that is as it should be is not written again: its counters go on.
 func TestNothingIsWrittenWhereNothingDiffers(t *testing.T) {
-	inNamespace(t)
+	namespace.Enter(t)
 	want := prefixes("10.96.0.0/24", "fd00:96::/112")
 	set(t, want)
 	handles := func() string { return nft(t, "-a list table inet fairway") }
@@ -139,7 +121,7 @@ func TestNothingIsWrittenWhereNothingDiffers(t *testing.T) {
 }
 
 func TestWhatOthersDoToTheTableIsUndone(t *testing.T) {
-	inNamespace(t)
+	namespace.Enter(t)
 	want := prefixes("10.96.0.0/24", "fd00:96::/112")
 	set(t, want)
 	good := nft(t, "list table inet fairway")
@@ -162,7 +144,7 @@ func TestWhatOthersDoToTheTableIsUndone(t *testing.T) {
 
 // From every state to every other, at random.
 func TestTheSetsAreThoseOfTheLastCall(t *testing.T) {
-	inNamespace(t)
+	namespace.Enter(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -214,7 +196,7 @@ func has(t *testing.T, addr netip.Addr) bool {
 
 // More elements than one message has room for.
 func TestALargeSetIsWrittenWholeAndReadAgain(t *testing.T) {
-	inNamespace(t)
+	namespace.Enter(t)
 	var want []netip.Prefix
 	for i := range 20_000 {
 		want = append(want, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 15), byte(i >> 7), byte(i << 1)}), 32))
@@ -231,7 +213,7 @@ func TestALargeSetIsWrittenWholeAndReadAgain(t *testing.T) {
 }
 
 func TestWithoutTheRightItIsSaidWhichOneIsMissing(t *testing.T) {
-	inNamespace(t)
+	namespace.Enter(t)
 	var caps [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	if err := unix.Capset(&header, &caps[0]); err != nil {
@@ -256,7 +238,7 @@ func TestAKernelWithoutNftablesIsNamed(t *testing.T) {
 
 // Somebody flushes everything, again and again, while the table is looked at and written.
 func TestToBeFlushedMeanwhileIsNoError(t *testing.T) {
-	inNamespace(t)
+	namespace.Enter(t)
 	want := prefixes("10.96.0.0/24", "fd00:96::/112")
 	set(t, want)
 	flusher := exec.CommandContext(t.Context(), "sh", "-c", "for i in $(seq 100); do nft flush ruleset; done")

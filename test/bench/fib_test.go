@@ -44,10 +44,10 @@ func TestFIBBenchIsInvalidWhenAPrefixIsWithheld(t *testing.T) {
 func TestRepairBenchSeesEveryRouteComeBack(t *testing.T) {
 	lab.NeedRoot(t)
 	var out strings.Builder
-	if err := run(t.Context(), []string{"repair", "-routes=1000", "-samples=20"}, &out); err != nil {
+	if err := run(t.Context(), []string{"repair", "-routes=1000", "-samples=200"}, &out); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	if !strings.Contains(out.String(), `"samples":20`) {
+	if !strings.Contains(out.String(), `"samples":200`) {
 		t.Errorf("not all samples were taken:\n%s", out.String())
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
 // New makes a lab for one test. It is closed when the test ends, and when the
@@ -47,10 +49,7 @@ func giveUp(t testing.TB, err error) {
 // the test instead.
 func Unavailable(t testing.TB, reason string) {
 	t.Helper()
-	if os.Getenv("CI") != "" || os.Getenv("FAIRWAY_REQUIRE_ROOT") == "1" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
+	namespace.Unavailable(t, reason)
 }
 
 // NeedRoot ends a test that does not run as root, see Unavailable.
