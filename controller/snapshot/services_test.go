@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -33,6 +34,18 @@ func TestPublishNotReadyAddressesCountsAsTheSliceSays(t *testing.T) {
 	} {
 		if got := SliceFrom(slice(tt.ready)).Nodes; !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s the endpoints are %+v, want %+v", tt.what, got, tt.want)
+		}
+	}
+}
+
+// What no service proxy serves must draw no traffic.
+func TestHeadlessServicesHaveNoAddress(t *testing.T) {
+	for clusterIP, want := range map[string]bool{corev1.ClusterIPNone: false, "10.96.0.10": true} {
+		in := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"}, Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeClusterIP, ClusterIP: clusterIP, ClusterIPs: []string{clusterIP}, ExternalIPs: []string{"203.0.113.10"},
+		}}
+		if got := ServiceFrom(in); (got != nil) != want {
+			t.Errorf("with the cluster IP %s: %+v", clusterIP, got)
 		}
 	}
 }
