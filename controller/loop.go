@@ -73,7 +73,7 @@ type Loop struct {
 	kept         []string              // sessions that the memory holds as up; nil: nothing
 	forgetful    bool                  // the memory could not be written
 	noted        map[string]slog.Level // what the log has said of the plan
-	notedOf      *plan.Plan            // the last plan of which it has
+	said         said                  // of which it has
 
 	gate    *gate
 	inPlace bool                        // the routes have been in place since the start
@@ -237,13 +237,26 @@ func (l *Loop) backOff() {
 	}
 }
 
+// said is what the log says of a plan, without keeping the plan.
+type said struct {
+	verdicts []plan.Verdict
+	refusals []plan.Refusal
+	sysctls  []plan.Sysctl
+}
+
+func saidOf(p *plan.Plan) said { return said{p.Verdicts, p.Refusals, p.Sysctls} }
+
+func (s said) same(other said) bool {
+	return slices.Equal(s.verdicts, other.verdicts) && slices.Equal(s.refusals, other.refusals) && slices.Equal(s.sysctls, other.sysctls)
+}
+
 // noteProblems logs what the plan leaves out, once per change.
 func (l *Loop) noteProblems(ctx context.Context) {
-	if last := l.notedOf; last != nil && slices.Equal(last.Verdicts, l.plan.Verdicts) &&
-		slices.Equal(last.Refusals, l.plan.Refusals) && slices.Equal(last.Sysctls, l.plan.Sysctls) {
+	said := saidOf(l.plan)
+	if said.same(l.said) {
 		return // to write thousands of them anew takes longer than a plan
 	}
-	l.notedOf = l.plan
+	l.said = said
 	now := map[string]slog.Level{}
 	for _, v := range l.plan.Verdicts {
 		if !v.Accepted {

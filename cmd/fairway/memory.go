@@ -23,6 +23,9 @@ const (
 
 const (
 	lookPeriod = time.Second
+	// calmBytes is how much is allocated at the most in a period after which the start is over, even
+	// where Services change many times a second.
+	calmBytes = 16 << 20
 	// quietBytes is how much is allocated at the most in a period in which nothing happens.
 	quietBytes = 2 << 20
 	// spareBytes may be held beyond what is in use: to give it back costs a collection. As much
@@ -53,7 +56,7 @@ func (t *thrift) Report(r *report.Report) {
 	}
 }
 
-// Run looks, until ctx ends, for periods in which nothing happens.
+// Run looks, until ctx ends, for periods in which little or nothing happens.
 func (t *thrift) Run(ctx context.Context) error {
 	if t.off {
 		return nil
@@ -68,13 +71,14 @@ func (t *thrift) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		now := readHeap()
-		quiet := now.allocated-before.allocated < quietBytes
+		allocated := now.allocated - before.allocated
 		before = now
-		if quiet && !resting && t.complete.Load() {
+		switch {
+		case !resting && allocated < calmBytes && t.complete.Load():
 			debug.SetGCPercent(restPercent)
 			resting = true
-		}
-		if quiet && now.wasteful() {
+			debug.FreeOSMemory() // of what the start took, most is free now
+		case allocated < quietBytes && now.wasteful():
 			debug.FreeOSMemory()
 		}
 	}
