@@ -186,10 +186,14 @@ func (p Peer) Equal(other Peer) bool {
 		p.LocalAddress == other.LocalAddress && p.Passive == other.Passive && p.Password == other.Password &&
 		p.HoldTime == other.HoldTime && p.Keepalive == other.Keepalive && p.ConnectRetry == other.ConnectRetry &&
 		p.EBGPMultihopTTL == other.EBGPMultihopTTL && p.GracefulRestart == other.GracefulRestart && p.NextHops == other.NextHops && p.Down == other.Down &&
-		p.LocalASN == other.LocalASN && p.TTLSecurityHops == other.TTLSecurityHops && p.AllowOwnAS == other.AllowOwnAS &&
-		sameValue(p.ImportLocalPref, other.ImportLocalPref) && p.Shutdown == other.Shutdown && p.ShutdownMessage == other.ShutdownMessage &&
+		p.LocalASN == other.LocalASN && p.TTLSecurityHops == other.TTLSecurityHops && p.Shutdown == other.Shutdown && p.ShutdownMessage == other.ShutdownMessage &&
 		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection && p.Limit == other.Limit && p.AnyExternal == other.AnyExternal && p.ExtendedNextHop == other.ExtendedNextHop &&
-		slices.Equal(p.Families, other.Families) && sameRules(p.Import, other.Import)
+		slices.Equal(p.Families, other.Families) && p.SameImport(other)
+}
+
+// SameImport reports whether what the two tell is taken in alike.
+func (p Peer) SameImport(other Peer) bool {
+	return p.AllowOwnAS == other.AllowOwnAS && sameValue(p.ImportLocalPref, other.ImportLocalPref) && sameRules(p.Import, other.Import)
 }
 
 func sameValue(a, b *uint32) bool { return a == b || a != nil && b != nil && *a == *b }

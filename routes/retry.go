@@ -20,6 +20,7 @@ func (t *Table) Retry(ctx context.Context) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	t.lookAt(ctx, keys, nil)
+	// What is unwanted is deleted as it was last seen: that the kernel names another route is no word that it is gone.
+	t.lookAt(ctx, slices.DeleteFunc(slices.Clone(keys), t.unwanted), nil)
 	return t.carryOut(ctx, keys)
 }

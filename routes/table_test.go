@@ -110,6 +110,24 @@ func TestFailedWithdrawalIsTriedAgainByRepair(t *testing.T) {
 	mustHold(t, k, "")
 }
 
+// The kernel tells of a key only where its route is the best one: that it tells nothing of a
+// route that could not be deleted is no word that it is gone.
+func TestFailedWithdrawalIsTriedAgainByRetry(t *testing.T) {
+	for silent := range 2 {
+		k := newKernel()
+		table := NewTable(k, time.Now)
+		must(t, table.Update(t.Context(), changes(t, "10.1.0.0/16 10.0.0.1@1")))
+		k.broken[parse(t, "10.1.0.0/16").Key] = true
+		if err := table.Update(t.Context(), withdrawal(t, "10.1.0.0/16")); !errors.Is(err, errBroken) {
+			t.Fatalf("got %v", err)
+		}
+		clear(k.broken)
+		k.finds = silent
+		must(t, table.Retry(t.Context()))
+		mustHold(t, k, "")
+	}
+}
+
 func TestForeignRouteIsReportedAndItsKeyTakenOnceFree(t *testing.T) {
 	k := newKernel()
 	k.foreign[parse(t, "10.1.0.0/16").Key] = true

@@ -158,6 +158,24 @@ func (w *walk) Mend(t *rapid.T) {
 	w.mustKeepTheLaws(t)
 }
 
+// Retry tries again what failed: what nothing stands in the way of any more is done.
+func (w *walk) Retry(t *rapid.T) {
+	failed := w.failedKeys()
+	w.kernel.pass()
+	dumps := w.kernel.dumps
+	err := w.table.Retry(t.Context())
+	w.mustKeepTheLaws(t)
+	if w.kernel.dumps > dumps { // it had not looked yet
+		w.fullPass(t, err)
+		return
+	}
+	for key := range failed {
+		if !w.unseen[key] && !w.kernel.broken[key] && !w.kernel.foreign[key] {
+			w.mustBeDone(t, key)
+		}
+	}
+}
+
 func (w *walk) fullPass(t *rapid.T, err error) {
 	w.mustKeepTheLaws(t)
 	state := w.table.State()

@@ -62,6 +62,9 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 	s.last = nil
 	w, errs := check(want)
 	s.lendNextHops(w)
+	if want.Config == nil && s.held.config != nil { // once it is stopped, GoBGP takes no such order
+		errs = append(errs, s.applyStations(ctx, nil)...)
+	}
 	if err := s.applyConfig(ctx, want.Config); err != nil || want.Config == nil {
 		err = errors.Join(append(errs, err)...)
 		s.publish(want, w, nil, err)
@@ -167,7 +170,7 @@ func (s *Speaker) refreshPeers(ctx context.Context, w wanted, remarked map[netip
 			continue
 		}
 		p := w.peers[addr]
-		if remarked[addr] || !sameImport(old.Peer, p) {
+		if remarked[addr] || !old.SameImport(p) {
 			errs = append(errs, s.softReset(ctx, p, api.ResetPeerRequest_IN))
 			s.accepted.changed()
 		}
@@ -181,12 +184,6 @@ func (s *Speaker) refreshPeers(ctx context.Context, w wanted, remarked map[netip
 		s.sayOver(old)
 	}
 	return errs
-}
-
-// sameImport reports whether what a peer tells is taken in alike.
-func sameImport(a, b bgp.Peer) bool {
-	same := (a.ImportLocalPref == nil) == (b.ImportLocalPref == nil) && (a.ImportLocalPref == nil || *a.ImportLocalPref == *b.ImportLocalPref)
-	return same && a.AllowOwnAS == b.AllowOwnAS && slices.Equal(a.Import, b.Import)
 }
 
 func (s *Speaker) softReset(ctx context.Context, p bgp.Peer, direction api.ResetPeerRequest_SoftResetDirection) error {

@@ -98,3 +98,19 @@ func TestBMPStationHearsOfPeersAndRoutesUntilItIsLeft(t *testing.T) {
 	})
 	r.stillAlive(p)
 }
+
+func TestBMPStationIsLeftWithTheSpeaker(t *testing.T) {
+	r := newRig(t, Options{})
+	s := newStation(t)
+	r.apply(bgp.Desired{Config: r.config(), Stations: []bgp.Station{s.wanted(bgp.PrePolicy)}})
+	connected := func(open int) func() (string, bool) {
+		return func() (string, bool) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return "", s.conns == 1 && s.open == open
+		}
+	}
+	r.eventually("a connection", connected(1))
+	r.apply(bgp.Desired{})
+	r.eventually("its end", connected(0))
+}

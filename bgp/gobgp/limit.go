@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -109,21 +110,19 @@ func (s *Speaker) endOver(ctx context.Context, p heldPeer, o *over) error {
 	p.over, p.unsettled = o, true
 	s.held.peers[p.Address] = p
 	s.sessions.ending(p.Address, o.words(p.Limit))
-	if _, err := s.server.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: conf}); err != nil {
-		return err
+	_, err := s.server.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: conf})
+	var live *api.Peer
+	if err == nil {
+		live, err = s.awaitEnd(ctx, p.Address)
 	}
-	live, err := s.awaitEnd(ctx, p.Address)
-	if err != nil {
-		return err
-	}
-	if live.GetState().GetAdminState() == api.PeerState_PFX_CT {
+	if err == nil && live.GetState().GetAdminState() == api.PeerState_PFX_CT {
 		return nil
 	}
-	// It ended of itself just before, and may come up again.
+	// It could not be ended, or ended of itself just before and may come up again: the next look decides.
 	p.over = nil
 	s.held.peers[p.Address] = p
 	s.sessions.ending(p.Address, "")
-	return s.applyPeer(ctx, p.Peer)
+	return errors.Join(err, s.applyPeer(ctx, p.Peer))
 }
 
 // sayOver brings the words about a peer that is kept down up to date.

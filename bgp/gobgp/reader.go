@@ -2,7 +2,6 @@ package gobgp
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -46,7 +45,7 @@ func (r *reader) learnedPath(p *api.Path) (bgp.Path, bool, error) {
 	path := r.said
 	from := r.view.peers[r.source]
 	path.Peer, path.PeerAddr = from.Name, r.source
-	path.IBGP, path.Stale = p.GetSourceAsn() == cmp.Or(from.LocalASN, r.view.asn), p.GetStale()
+	path.IBGP, path.Stale = p.GetSourceAsn() == from.OwnASN(r.view.asn), p.GetStale()
 	if from.Address.IsValid() {
 		path.PeerAddr = from.Address // with its zone
 	}

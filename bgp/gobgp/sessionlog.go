@@ -46,7 +46,6 @@ func (l *sessionLog) with(addr netip.Addr, change func(*sessionRecord)) {
 		l.records[addr] = r
 	}
 	change(r)
-	l.count()
 }
 
 // count keeps allUp.
@@ -66,6 +65,7 @@ func (l *sessionLog) changed(addr netip.Addr, established bool) bool {
 	l.with(addr, func(r *sessionRecord) {
 		if isNew = r.established != established; isNew {
 			r.established, r.since = established, time.Now()
+			l.count()
 		}
 	})
 	return isNew

@@ -57,7 +57,7 @@ again after a crash. SIGTERM leaves the kernel's routes in place.`,
 	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/fairway", "folder for what outlives the agent: which sessions were up and what was announced; with --source=dir last good copies and status")
 	flags.BoolVar(&f.writeStatus, "write-status", true, "write this node's BGPNodeState (--source=kube)")
 	flags.BoolVar(&f.events, "events", true, "publish Events about sessions, objects and prefixes (--source=kube)")
-	flags.IntVar(&f.routeProtocol, "route-protocol", 219, "rtnetlink protocol number that marks our kernel routes, 5 to 255; those of rtnetlink.h and FRR are refused")
+	flags.IntVar(&f.routeProtocol, "route-protocol", netlink.DefaultProtocol, "rtnetlink protocol number that marks our kernel routes, 5 to 255; those of rtnetlink.h and FRR are refused")
 	flags.BoolVar(&f.setSysctls, "set-sysctls", false, "set the kernel's forwarding and multipath settings as they should be, and keep them so (needs a writable /proc/sys)")
 	flags.StringVar(&f.grpcAddress, "grpc-address", "127.0.0.1:50051", "where GoBGP's gRPC API listens, for the gobgp client: host:port or unix:///path; empty: nowhere")
 	flags.BoolVar(&f.grpcWritable, "grpc-writable", false, "let gRPC clients change the speaker; such changes are not kept")

@@ -118,7 +118,7 @@ func keep(t *testing.T, route routes.Route) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	watched := inThisNamespace(t, func() error { return k.Run(ctx) })
+	watched := namespace.Go(t, func() error { return k.Run(ctx) })
 	mended := make(chan error)
 	<-k.drift // it watches now
 	go func() {

@@ -65,7 +65,10 @@ func TestGatewaysAreAllNextHopsOfTheBestDefaultRoutes(t *testing.T) {
 
 func TestGatewaysAreReadWhenThereIsNewsOfThem(t *testing.T) {
 	kernel := &defaults{list: []routes.Route{defaultRoute(0, "192.0.2.1")}}
-	g := newGateways()
+	g := gateways{}
+	if !g.over([]int{9}) || g.over(nil) {
+		t.Error("before they are read any link counts, and only a link")
+	}
 	expect := func(what, want string, reads int) {
 		t.Helper()
 		got, err := g.read(t.Context(), kernel, host.Facts{})
@@ -75,6 +78,9 @@ func TestGatewaysAreReadWhenThereIsNewsOfThem(t *testing.T) {
 	}
 	expect("at first", "[{192.0.2.1 2}] <nil>", 1)
 	expect("nothing new", "[{192.0.2.1 2}] <nil>", 1)
+	if g.over([]int{9}) || !g.over([]int{9, 2}) {
+		t.Error("the link of a pod is no news, and that of a default route is")
+	}
 	kernel.list, kernel.err = nil, errors.New("no answer")
 	g.stale.Store(true)
 	expect("an error is not an empty set", "[] no answer", 2)

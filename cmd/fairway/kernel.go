@@ -41,16 +41,16 @@ func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
 		host:  make(chan struct{}, 1),
 		drift: make(chan struct{}, 1),
 		moved: make(chan struct{}, 1),
-
-		gateways: newGateways(),
 	}, nil
 }
 
 // Run passes on the kernel's news until ctx ends.
 func (k *kernel) Run(ctx context.Context) error {
 	return k.fib.Watch(ctx, func(e netlink.Event) {
-		if e.Resync || e.Host || e.Default {
+		if e.Resync || e.Default || k.gateways.over(e.Links) {
 			k.gateways.stale.Store(true)
+		}
+		if e.Resync || e.Host || e.Default {
 			wake(k.host)
 		}
 		if k.suspect(e) {

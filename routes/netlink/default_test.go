@@ -1,12 +1,9 @@
 package netlink
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/fairway-bgp/fairway/routes"
 	"github.com/fairway-bgp/fairway/test/namespace"
 )
 
@@ -34,23 +31,7 @@ route add default via 10.0.1.3 table 99
 
 func TestWatchTellsOfDefaultRoutesOfOthers(t *testing.T) {
 	fib := inNamespace(t)
-	events := watch(t, fib)
-	markers := 0
-	told := func(what, script string, want bool) {
-		t.Helper()
-		namespace.IP(t, script)
-		markers++
-		marker := fmt.Sprintf("10.201.%d.0/24", markers)
-		namespace.IP(t, "route add "+marker+" via 10.0.1.2 proto 219") // comes after whatever the script caused
-		changed := false
-		for marked := false; !marked; {
-			e := next(t, events)
-			changed, marked = changed || e.Default, slices.ContainsFunc(e.Routes, func(k routes.Key) bool { return k.Prefix.String() == marker })
-		}
-		if changed != want {
-			t.Errorf("%s: told %t, want %t", what, changed, want)
-		}
-	}
+	told := teller(t, fib, func(e Event) bool { return e.Default })
 	told("no default route", "route add 172.16.0.0/16 via 10.0.1.2", false)
 	told("one comes", "route add default via 10.0.1.2", true)
 	told("another table", "route add default via 10.0.1.2 table 99", false)

@@ -91,7 +91,11 @@ func (f *FIB) follow(sorted []netip.Addr) error {
 	if f.following.feed == nil || !begins && !ends {
 		return nil
 	}
-	return f.tune(f.following.feed)
+	err := f.tune(f.following.feed)
+	if err != nil {
+		f.following.addrs = nil // the next time begins again
+	}
+	return err
 }
 
 // tune attaches the filter that what is followed asks for.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -23,24 +22,12 @@ import (
 // test Watch must have ended without error.
 func watch(t *testing.T, fib *FIB) <-chan Event {
 	t.Helper()
-	namespace, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	events := make(chan Event, 1000)
-	ended := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
-		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-			ended <- err
-			return
-		}
-		ended <- fib.Watch(ctx, func(e Event) { events <- e })
-	}()
+	ended := namespace.Go(t, func() error { return fib.Watch(ctx, func(e Event) { events <- e }) })
 	t.Cleanup(func() {
 		cancel()
-		if err := errors.Join(<-ended, namespace.Close()); err != nil {
+		if err := <-ended; err != nil {
 			t.Errorf("Watch: %v", err)
 		}
 		goleak.VerifyNone(t, goleak.IgnoreCurrent())
@@ -49,6 +36,28 @@ func watch(t *testing.T, fib *FIB) <-chan Event {
 		t.Fatalf("the first event is %+v, want Resync", first)
 	}
 	return events
+}
+
+// teller returns what demands that a script is told of by an event that is so, or is not.
+func teller(t *testing.T, fib *FIB, is func(Event) bool) func(what, script string, want bool) {
+	t.Helper()
+	events, markers := watch(t, fib), 0
+	return func(what, script string, want bool) {
+		t.Helper()
+		namespace.IP(t, script)
+		// The marker, a route of ours, comes after whatever the script caused.
+		markers++
+		marker := fmt.Sprintf("10.201.%d.0/24", markers)
+		namespace.IP(t, "route add "+marker+" via 10.0.1.2 proto 219")
+		told := false
+		for marked := false; !marked; {
+			e := next(t, events)
+			told, marked = told || is(e), slices.ContainsFunc(e.Routes, func(k routes.Key) bool { return k.Prefix.String() == marker })
+		}
+		if told != want {
+			t.Errorf("%s: told %t, want %t", what, told, want)
+		}
+	}
 }
 
 func next(t *testing.T, events <-chan Event) Event {

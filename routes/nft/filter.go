@@ -33,7 +33,7 @@ type Filter struct{}
 
 // Set makes the table refuse exactly what is forwarded to these prefixes, of both families; none:
 // there is no table. It looks first, and writes nothing where all is as it should be. The old table gives
-// way to the new one in one transaction.
+// way to the new one in one transaction; what more there is of elements than one holds comes after it.
 func (Filter) Set(ctx context.Context, unowned []netip.Prefix) error {
 	conn, err := nftables.New()
 	if err != nil {
@@ -62,19 +62,17 @@ func (Filter) Present() (bool, error) {
 	if err != nil {
 		return false, inWords(err)
 	}
-	t, err := find(conn)
-	return t != nil, inWords(err)
+	return find(conn)
 }
 
 // Remove removes the table and all in it, if it is there.
-func (f Filter) Remove() (removed bool, err error) {
-	there, err := f.Present()
-	if err != nil || !there {
-		return false, err
-	}
+func (Filter) Remove() (removed bool, err error) {
 	conn, err := nftables.New()
 	if err != nil {
 		return false, inWords(err)
+	}
+	if there, err := find(conn); err != nil || !there {
+		return false, err
 	}
 	return true, remove(conn)
 }
@@ -93,13 +91,16 @@ func write(conn *nftables.Conn, want []addressRange) error {
 	conn.DelTable(t)
 	conn.AddTable(t)
 	c := conn.AddChain(chain(t))
-	pending := 0
-	for _, f := range families {
-		set := &nftables.Set{Table: t, Name: f.set, KeyType: f.datatype, Interval: true}
-		if err := conn.AddSet(set, nil); err != nil {
+	sets := make([]*nftables.Set, len(families))
+	for i, f := range families { // before any element: with the first transaction all but elements is there
+		sets[i] = &nftables.Set{Table: t, Name: f.set, KeyType: f.datatype, Interval: true}
+		if err := conn.AddSet(sets[i], nil); err != nil {
 			return err
 		}
 		conn.AddRule(&nftables.Rule{Table: t, Chain: c, Exprs: f.rule()})
+	}
+	pending := 0
+	for i, f := range families {
 		for some := range slices.Chunk(f.elements(want), elementsAtOnce) {
 			if pending+len(some) > elementsOfTransaction {
 				if err := conn.Flush(); err != nil {
@@ -107,7 +108,7 @@ func write(conn *nftables.Conn, want []addressRange) error {
 				}
 				pending = 0
 			}
-			if err := conn.SetAddElements(set, some); err != nil {
+			if err := conn.SetAddElements(sets[i], some); err != nil {
 				return err
 			}
 			pending += len(some)

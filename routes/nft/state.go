@@ -94,26 +94,22 @@ func read(conn *nftables.Conn) (s state, err error) {
 	return s, err
 }
 
-func find(conn *nftables.Conn) (*nftables.Table, error) {
+// find reports whether our table is there.
+func find(conn *nftables.Conn) (bool, error) {
 	tables, err := conn.ListTablesOfFamily(nftables.TableFamilyINet)
 	if err != nil {
-		return nil, fmt.Errorf("listing tables: %w", err)
+		return false, fmt.Errorf("listing tables: %w", inWords(err))
 	}
-	for _, t := range tables {
-		if t.Name == TableName {
-			return t, nil
-		}
-	}
-	return nil, nil
+	return slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == TableName }), nil
 }
 
 func readOnce(conn *nftables.Conn) (state, error) {
 	s := state{sets: map[string][]nftables.SetElement{}}
-	t, err := find(conn)
-	if err != nil || t == nil {
+	var err error
+	if s.there, err = find(conn); err != nil || !s.there {
 		return s, err
 	}
-	s.there = true
+	t := table()
 	chains, err := conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
 		return s, fmt.Errorf("listing chains: %w", err)
