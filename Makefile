@@ -33,7 +33,7 @@ demo: require-root build ## Three nodes and two routers on this machine; KEEP=1 
 	@KEEP=$(KEEP) FAIRWAY_BIN=bin/fairway $(GO) run ./test/demo
 
 .PHONY: test
-test: check-generated test-setup ## Some three minutes once cached, ten the first time; without root what can run, and what was skipped
+test: check-generated test-setup ## Some eight minutes once cached; without root what can run, and what was skipped
 	@$(TEST) ./... | $(TALLY)
 
 .PHONY: test-long

@@ -36,6 +36,17 @@ type result interface {
 	invalid() []string
 }
 
+// leastSamples is how many a figure needs to count.
+const leastSamples = 200
+
+// tooFew says why so many samples make no figure; "" where they do.
+func tooFew(samples int) string {
+	if samples >= leastSamples {
+		return ""
+	}
+	return fmt.Sprintf("%d samples are fewer than the %d that a figure needs to count", samples, leastSamples)
+}
+
 var benches = []bench{
 	{"plan", "first plan, one changed Service, and memory in a cluster of 5,000 nodes and 10,000 Services", plan},
 	{"fib", "100,000 learned routes from a session into the kernel, next to BIRD and FRR", fib},

@@ -52,7 +52,7 @@ func plan(ctx context.Context, args []string, out io.Writer) (result, error) {
 	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
 	flags.SetOutput(out)
 	o.add(flags, 5000, 10_000)
-	flags.IntVar(&o.samples, "samples", 400, "changes of one Service to measure, 200 at least for figures that count")
+	flags.IntVar(&o.samples, "samples", 400, fmt.Sprintf("changes of one Service to measure, %d at least for figures that count", leastSamples))
 	flags.IntVar(&o.starts, "starts", 3, "starts of the API server to measure the first plan at")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
@@ -112,6 +112,9 @@ func (s *site) replans(ctx context.Context, r *planResult, o planOptions) error 
 	r.Samples = len(took)
 	if r.Samples < o.samples {
 		r.doubt("%d of %d samples: the rest made more plans than one", r.Samples, o.samples)
+	}
+	if why := tooFew(r.Samples); why != "" {
+		r.doubt("%s", why)
 	}
 	if r.Samples == 0 {
 		return nil

@@ -36,9 +36,6 @@ type repairResult struct {
 
 func (r *repairResult) invalid() []string { return r.Invalid }
 
-// leastSamples is how many a figure needs to count.
-const leastSamples = 200
-
 func repair(ctx context.Context, args []string, out io.Writer) (result, error) {
 	o := repairOptions{}
 	flags := flag.NewFlagSet("repair", flag.ContinueOnError)
@@ -81,8 +78,8 @@ func (s *fibSite) measureRepair(ctx context.Context, o repairOptions, said *narr
 func (r *repairResult) conclude(took []float64) {
 	r.Samples = len(took)
 	r.RepairP50, r.RepairP99, r.RepairMax = percentile(took, 50), percentile(took, 99), slices.Max(took)
-	if r.Samples < leastSamples {
-		r.Invalid = append(r.Invalid, fmt.Sprintf("%d samples are fewer than the %d that a figure needs to count", r.Samples, leastSamples))
+	if why := tooFew(r.Samples); why != "" {
+		r.Invalid = append(r.Invalid, why)
 	}
 }
 

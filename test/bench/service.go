@@ -215,6 +215,9 @@ func (s *site) oneByOne(ctx context.Context, o serviceOptions, r *serviceResult,
 	if r.Samples < o.samples {
 		r.doubt("%d of %d changes at one a second were not heard of", o.samples-r.Samples, o.samples)
 	}
+	if why := tooFew(r.Samples); why != "" {
+		r.doubt("%s", why)
+	}
 	if r.Samples == 0 {
 		return nil
 	}

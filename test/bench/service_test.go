@@ -15,8 +15,8 @@ func TestServiceBenchHearsOfEveryChange(t *testing.T) {
 	lab.NeedRoot(t)
 	var out strings.Builder
 	args := []string{"service", "-root=../..", "-nodes=10", "-services=100", "-samples=4", "-churn=100", "-burst=20"}
-	if err := run(t.Context(), args, &out); err != nil {
-		t.Fatalf("%v\n%s", err, out.String())
+	if err := run(t.Context(), args, &out); err == nil || err.Error() != "service: the run is invalid: "+tooFew(4) {
+		t.Fatalf("so few samples are to make it invalid, and nothing else: %v\n%s", err, out.String())
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	for _, key := range []string{"bench", "services", "p50_ms", "p99_ms", "gated_p50_ms", "churn_p99_ms", "churn_cpu_percent", "mb", "samples"} {

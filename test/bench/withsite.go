@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -48,8 +49,10 @@ func (o clusterOptions) kept() (string, error) {
 	if err != nil || o.fresh {
 		return "", err
 	}
-	if _, err := os.Stat(dir); err != nil {
-		return "", nil //nolint:nilerr // then they are made
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return "", nil // then they are made
+	} else if err != nil {
+		return "", err
 	}
 	return dir, nil
 }

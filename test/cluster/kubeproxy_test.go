@@ -13,11 +13,11 @@ import (
 // kube-proxy masquerades what comes to a ClusterIP from outside only if it knows what does
 // not. A real one that does not know is named, as long as it runs, and one that does is not.
 func TestAKubeProxyThatDoesNotKnowThePodsIsNamed(t *testing.T) {
+	r := newRig(t, 1)
 	program, err := binaries.Build(t.Context(), "kube-proxy", os.Stderr)
 	if err != nil {
-		t.Skipf("no kube-proxy: %v", err)
+		t.Fatal(err)
 	}
-	r := newRig(t, 1)
 	r.apply(configuration)
 	r.startAll()
 	n := r.nodes[0]

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -147,7 +146,7 @@ router bgp 65001
 	if err := hasRoute(t.Context(), n.Host, "10.244.200.0/24", here); err != nil {
 		t.Error(err)
 	}
-	if got := n.log(); fmt.Sprint(n.established(1)) != "<nil>" {
-		t.Errorf("the session went down:\n%s", got)
+	if err := r.ups(1, "192.0.2.11"); err != nil {
+		t.Errorf("the session went down: %v\n%s", err, n.log())
 	}
 }

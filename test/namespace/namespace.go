@@ -2,6 +2,7 @@
 package namespace
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,6 +34,25 @@ func EnterWithLinks(t testing.TB) {
 			"addr add 10.0.%[2]d.1/24 dev %[1]s\naddr add fd00:%[2]d::1/64 dev %[1]s nodad\n", name, i+1)
 	}
 	IP(t, script)
+}
+
+// Go runs do on a thread of its own in the namespace of this one.
+func Go(t testing.TB, do func() error) <-chan error {
+	t.Helper()
+	file, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
+		if err = errors.Join(err, file.Close()); err == nil {
+			err = do()
+		}
+		ended <- err
+	}()
+	return ended
 }
 
 // IP runs ip(8) with each line of script as its arguments and returns what all print.

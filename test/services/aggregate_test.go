@@ -9,18 +9,7 @@ import (
 	"github.com/fairway-bgp/fairway/test/lab"
 )
 
-const aggregation = `
-apiVersion: bgp.fairway.dev/v1alpha1
-kind: BGPAdvertisement
-metadata: {name: default}
-spec:
-  podCIDRs: {}
-  services:
-    addressTypes: [ClusterIP, ExternalIP, LoadBalancerIP]
-    externalIPRanges: [198.18.10.0/24, "2001:db8:e::/64"]
-    loadBalancerIPRanges: [198.18.20.0/24, "2001:db8:f::/64"]
-    aggregation: {ipv4Length: 24, ipv6Length: 112}
-`
+const aggregation = advertisement + "    aggregation: {ipv4Length: 24, ipv6Length: 112}\n"
 
 // With shorter prefixes announced in place of addresses, and what nobody owns in them refused,
 // every address of a Service is reached as before: from outside by way of kube-proxy's rules on each node, and
@@ -41,7 +30,7 @@ func TestServicesInsideAnAggregateAreReached(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.eventually(func() error { return r.announced(aggregate) })
+		r.eventually(func() error { return r.via(t.Context(), aggregate, r.nodes...) })
 		for addr := aggregate.Addr().Next(); aggregate.Contains(addr); addr = addr.Next() {
 			if a.owns(addr) {
 				continue
@@ -55,26 +44,6 @@ func TestServicesInsideAnAggregateAreReached(t *testing.T) {
 		r.eventually(func() error { return a.answers(t.Context(), r.client, to, pods) })
 	}
 	a.reachedFromNodes()
-}
-
-// announced reports an error unless both routers have a prefix from all nodes.
-func (r *rig) announced(prefix netip.Prefix) error {
-	for _, router := range r.routers {
-		routes, err := router.Routes(r.t.Context())
-		if err != nil {
-			return err
-		}
-		hops := 0
-		for _, route := range routes {
-			if route.Dst == prefix.String() {
-				hops = len(route.NextHops)
-			}
-		}
-		if hops != numberOfNodes {
-			return fmt.Errorf("%s sends %s to %d nodes, want %d", router.Name(), prefix, hops, numberOfNodes)
-		}
-	}
-	return nil
 }
 
 func (a *app) owns(addr netip.Addr) bool {

@@ -67,11 +67,13 @@ type load struct {
 	ctx    context.Context
 	group  sync.WaitGroup
 
-	localOnly atomic.Bool // new connections are made to addresses of policy Local alone
+	// localOnly has new connections made to addresses of policy Local alone: those of policy Cluster
+	// are announced by nobody while no endpoint is ready anywhere.
+	localOnly atomic.Bool
 
 	mu       sync.Mutex
 	made     int      // new connections that were answered
-	late     []string // of those, the ones that had lost their first packet
+	late     []late   // of those, the ones that had lost their first packet
 	failures []string
 	opened   int
 	ended    int // open connections that broke when their pod ended
@@ -79,12 +81,15 @@ type load struct {
 	alive    func(pod string) bool
 }
 
-// startLoad begins. alive reports whether the process of a pod is there.
+// startLoad begins. Two connections are made at a time to each address: where one packet is
+// lost one is late, and where an address is with nobody, both are. alive reports whether the process of a pod is there.
 func startLoad(ctx context.Context, client *lab.Host, to []address, alive func(pod string) bool) *load {
 	l := &load{client: client, began: time.Now(), alive: alive}
 	l.ctx, l.stop = context.WithCancel(ctx)
 	for _, a := range to {
-		l.group.Go(func() { l.inside(func() { l.connect(a) }) })
+		for range 2 {
+			l.group.Go(func() { l.inside(func() { l.connect(a) }) })
+		}
 		l.group.Go(func() { l.inside(func() { l.hold(a) }) })
 	}
 	return l
@@ -132,7 +137,7 @@ func (l *load) connect(to address) {
 		l.mu.Lock()
 		l.made++
 		if took > lateTime {
-			l.late = append(l.late, l.at(began)+to.String())
+			l.late = append(l.late, late{to, began, began.Add(took)})
 		}
 		l.mu.Unlock()
 	}
@@ -185,6 +190,26 @@ func (l *load) end() []string {
 	l.stop()
 	l.group.Wait()
 	return l.failures
+}
+
+// late is a connection that was answered after its first packet had been lost.
+type late struct {
+	to          address
+	began, done time.Time
+}
+
+// silences names the addresses that nobody answered at for a while: two connections to one were
+// late at the same time.
+func (l *load) silences() []string {
+	var out []string
+	for i, a := range l.late {
+		for _, b := range l.late[:i] {
+			if a.to == b.to && a.began.Before(b.done) && b.began.Before(a.done) {
+				out = append(out, fmt.Sprintf("%s%s answered none of two connections for %.2f s", l.at(a.began), a.to, min(a.done.Sub(a.began), b.done.Sub(b.began)).Seconds()))
+			}
+		}
+	}
+	return out
 }
 
 func (l *load) String() string {

@@ -69,6 +69,9 @@ kind: BGPPeer
 metadata: {name: tor-b}
 spec: {address: 192.0.2.2, asn: 65001, timers: {holdTimeSeconds: 9, connectRetrySeconds: 1}}
 ---
+` + advertisement
+
+const advertisement = `
 apiVersion: bgp.fairway.dev/v1alpha1
 kind: BGPAdvertisement
 metadata: {name: default}
@@ -121,6 +124,10 @@ func newRig(t *testing.T) *rig {
 	}
 	// The client's connections take both routers.
 	r.must(r.client.Run(t.Context(), "sysctl", "-q", "-w", "net.ipv4.fib_multipath_hash_policy=1", "net.ipv6.fib_multipath_hash_policy=1"))
+	// kube-proxy masquerades connections to several addresses into one source. A port that is used again
+	// while the pod still remembers its last connection (TIME_WAIT) is refused to a timestamp that seems to be
+	// older, as those are that begin at random for each address.
+	r.must(r.client.Run(t.Context(), "sysctl", "-q", "-w", "net.ipv4.tcp_timestamps=2"))
 	r.startControlPlane(api)
 	for _, n := range r.nodes {
 		n.create()
@@ -226,8 +233,11 @@ func (n *node) startProxy() {
 }
 
 // via reports an error unless both routers send a prefix to exactly these nodes.
-func (r *rig) via(ctx context.Context, addr netip.Addr, nodes ...*node) error {
-	want := map[string]bool{}
+func (r *rig) via(ctx context.Context, prefix netip.Prefix, nodes ...*node) error {
+	addr, want, name := prefix.Addr(), map[string]bool{}, prefix.String()
+	if prefix.IsSingleIP() {
+		name = addr.String() // as the kernel's tools write it
+	}
 	for _, n := range nodes {
 		if addr.Is4() {
 			want[n.IPv4().String()] = true
@@ -242,7 +252,7 @@ func (r *rig) via(ctx context.Context, addr netip.Addr, nodes ...*node) error {
 		}
 		got := map[string]bool{}
 		for _, route := range routes {
-			if route.Dst != addr.String() {
+			if route.Dst != name {
 				continue
 			}
 			if route.Gateway != "" {
@@ -253,7 +263,7 @@ func (r *rig) via(ctx context.Context, addr netip.Addr, nodes ...*node) error {
 			}
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
-			return fmt.Errorf("%s sends %s to %v, want %v", router.Name(), addr, got, want)
+			return fmt.Errorf("%s sends %s to %v, want %v", router.Name(), prefix, got, want)
 		}
 	}
 	return nil

@@ -52,7 +52,7 @@ func (a *app) settled() {
 		if to.service.local {
 			want = nodes
 		}
-		a.rig.eventually(func() error { return a.rig.via(ctx, to.addr, want...) })
+		a.rig.eventually(func() error { return a.rig.via(ctx, netip.PrefixFrom(to.addr, to.addr.BitLen()), want...) })
 		a.rig.eventually(func() error { return a.answers(ctx, a.rig.client, to, pods) })
 	}
 }
@@ -161,18 +161,48 @@ func TestServicesAreReachedWhilePodsScaleMoveAndDrain(t *testing.T) {
 		t.Error(failure)
 	}
 	t.Log(l)
-	for _, late := range l.late {
-		t.Log("its first packet was lost:", late)
+	for _, silence := range l.silences() {
+		t.Error(silence)
 	}
-	// A single one is a matter of kube-proxy and the kernel; where an address is with nobody, or
-	// with a node that is not ready, all connections of that time are late.
+	for _, late := range l.late {
+		t.Logf("%sthe first packet to %s was lost", l.at(late.began), late.to)
+	}
+	// One that is late alone is a matter of kube-proxy and of its port at the pod.
 	if len(l.late) > rounds {
 		t.Errorf("%d connections were late, want %d at most", len(l.late), rounds)
 	}
 	if least := 1000 * rounds; l.made < least {
 		t.Errorf("only %d new connections were made, want %d at least", l.made, least)
 	}
+	a.silenceIsNoticed()
 	a.killedIsNoticed()
+}
+
+// silenceIsNoticed shows what an address looks like that answers nobody for a little while.
+func (a *app) silenceIsNoticed() {
+	t, r := a.rig.t, a.rig
+	t.Helper()
+	to := a.addresses()[0]
+	l := startLoad(t.Context(), r.client, []address{to}, a.alive)
+	a.pass(grace / 4)
+	nft := func(words string) {
+		t.Helper()
+		if _, err := r.client.Run(t.Context(), append([]string{"nft"}, strings.Fields(words)...)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nft("add table inet silence")
+	nft("add chain inet silence input { type filter hook input priority 0; }")
+	nft("add rule inet silence input tcp sport 80 tcp flags & syn == syn drop")
+	a.pass(time.Second / 2)
+	nft("delete table inet silence")
+	a.pass(2 * time.Second)
+	if failures := l.end(); len(failures) > 0 {
+		t.Error("the silence was longer than it was to be:", failures)
+	}
+	if len(l.silences()) == 0 {
+		t.Errorf("half a second in which %s did not answer was not noticed; late were %d connections", to, len(l.late))
+	}
 }
 
 // reachedFromNodes shows that ClusterIPs are reached from the nodes themselves.
