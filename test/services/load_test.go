@@ -41,22 +41,25 @@ func ask(ctx context.Context, to address) (conn net.Conn, a answered, err error)
 	if err != nil {
 		return nil, a, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, conn.Close())
-		}
-	}()
+	if a, err = listen(conn); err != nil {
+		return nil, a, errors.Join(fmt.Errorf("reading the answer: %w", err), conn.Close())
+	}
+	return conn, a, nil
+}
+
+// listen reads what the pod says first.
+func listen(conn net.Conn) (a answered, err error) {
 	if err := conn.SetDeadline(time.Now().Add(connectTime)); err != nil {
-		return nil, a, err
+		return a, err
 	}
 	line, err := bufio.NewReaderSize(conn, 64).ReadString('\n')
 	if err != nil {
-		return nil, a, fmt.Errorf("reading the answer: %w", err)
+		return a, err
 	}
 	name, source, _ := strings.Cut(strings.TrimSpace(line), " ")
 	a.pod = name
 	a.source, err = netip.ParseAddr(source)
-	return conn, a, err
+	return a, err
 }
 
 // load makes new connections to addresses all the time, and holds some open.
