@@ -39,11 +39,12 @@ func (c *completeness) observe(now time.Time, want bgp.Desired, withheld []strin
 	}
 	c.identity = identity
 	delivered := c.delivered(now, sessions)
-	c.forget(now, want.Peers, sweep)
+	names := namesOf(want.Peers)
+	c.forget(now, names, sweep)
 	if c.complete {
 		return true
 	}
-	c.all = !c.knows(want.Peers, withheld)
+	c.all = !c.knows(names, withheld)
 	c.complete = now.Sub(c.began) >= sweep || (len(want.Peers) > 0 && !c.awaitsWithheld(withheld) && c.allDelivered(want.Peers, delivered))
 	return c.complete
 }
@@ -63,13 +64,9 @@ func (c *completeness) known() map[string]bool {
 // knows reports whether it is known which sessions were up before, and all of them are configured
 // now. One that goes by another name now, or is gone, has left routes behind that any of those
 // that are configured may confirm.
-func (c *completeness) knows(peers []bgp.Peer, withheld []string) bool {
+func (c *completeness) knows(names map[string]bool, withheld []string) bool {
 	if c.before == nil {
 		return false
-	}
-	names := make(map[string]bool, len(peers))
-	for _, p := range peers {
-		names[p.Name] = true
 	}
 	for name := range c.before {
 		if !names[name] && !slices.ContainsFunc(withheld, func(begin string) bool { return strings.HasPrefix(name, begin) }) {
@@ -79,11 +76,18 @@ func (c *completeness) knows(peers []bgp.Peer, withheld []string) bool {
 	return true
 }
 
+func namesOf(peers []bgp.Peer) map[string]bool {
+	names := make(map[string]bool, len(peers))
+	for _, p := range peers {
+		names[p.Name] = true
+	}
+	return names
+}
+
 // forget drops sessions that were up so long ago that none of their routes is left.
-func (c *completeness) forget(now time.Time, peers []bgp.Peer, sweep time.Duration) {
+func (c *completeness) forget(now time.Time, names map[string]bool, sweep time.Duration) {
 	for name, seen := range c.lately {
-		configured := slices.ContainsFunc(peers, func(p bgp.Peer) bool { return p.Name == name })
-		if !configured || now.Sub(seen) >= sweep {
+		if !names[name] || now.Sub(seen) >= sweep {
 			delete(c.lately, name)
 		}
 	}

@@ -67,7 +67,8 @@ func judge(inPlace bool, probes []v1alpha1.ReadinessProbe, answers map[string]An
 // gate holds addresses of Services back until this node can forward what comes for them. It
 // decides, and does nothing. What it costs grows with what has changed and with what waits.
 type gate struct {
-	want    bgp.Advertisements // of the last plan
+	seen    *plan.Plan         // the last one
+	want    bgp.Advertisements // of it
 	waiting map[netip.Prefix]wait
 	leaving map[netip.Prefix]leaver // none of them wanted
 	// others are the addresses of Local Services that are wanted, and since when endpoints on
@@ -130,7 +131,10 @@ func (g *gate) follow(p *plan.Plan, now time.Time) {
 	}
 	g.want = want
 	g.handOver(p, now)
-	g.lookElsewhere(p, now)
+	if p != g.seen { // nothing but a plan changes where endpoints are
+		g.lookElsewhere(p, now)
+		g.seen = p
+	}
 	if now.Sub(g.refreshed) >= refreshPeriod {
 		g.refresh(p)
 		g.refreshed = now

@@ -139,14 +139,17 @@ func (l *Loop) rememberAnnounced(now time.Time, ends bool) {
 	if l.Announced == nil || passage == unknown || l.stored.through == through && l.stored.passage == passage {
 		return
 	}
-	if !ends && l.stored.passage == passage && now.Sub(l.stored.at) < storePeriod {
+	if !ends && (l.stored.passage == passage || l.stored.failed) && now.Sub(l.stored.at) < storePeriod {
 		return
 	}
-	err := l.Announced.Store(slices.Collect(through.Keys()))
-	if err != nil && !l.stored.failed {
+	switch err := l.Announced.Store(slices.Collect(through.Keys())); {
+	case err == nil:
+		l.stored = stored{passage: passage, through: through, at: now}
+		return
+	case !l.stored.failed: // it is tried again, and said once
 		l.Log.Warn("after a restart addresses of Services will wait as new ones do", "error", err)
 	}
-	l.stored = stored{passage: passage, through: through, at: now, failed: err != nil}
+	l.stored.at, l.stored.failed = now, true
 }
 
 // stored is what was last given to the memory.

@@ -361,6 +361,30 @@ func TestWhatIsAnnouncedIsRememberedAtMostEveryTenSeconds(t *testing.T) {
 	})
 }
 
+func TestWhatCouldNotBeRememberedIsTriedAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.diskFull = true
+		w.advertise(32)
+		w.start(t)
+		pass(time.Minute)
+		if kept, times := w.kept(); len(kept) > 0 || times < 2 || times > 7 {
+			t.Errorf("in a minute it was tried %d times, and %v is remembered", times, kept)
+		}
+		w.mu.Lock()
+		w.diskFull = false
+		w.mu.Unlock()
+		pass(time.Minute)
+		kept, times := w.kept()
+		if len(kept) == 0 {
+			t.Error("nothing is remembered, and there is room again")
+		}
+		pass(time.Hour)
+		if _, later := w.kept(); later != times {
+			t.Errorf("what did not change was written %d times", later-times)
+		}
+	})
+}
+
 func TestAKubeProxyThatDoesNotKnowThePodsMattersForClusterIPs(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.advertise(32)

@@ -160,7 +160,7 @@ func (l *Loop) replan(ctx context.Context) error {
 	if l.snap == nil {
 		return nil
 	}
-	if need := plan.NeedsGateways(l.snap); need != l.gateways {
+	if need := plan.NeedsGateways(l.snap, l.plan); need != l.gateways {
 		l.gateways = need
 		l.readHost(ctx)
 	}

@@ -53,6 +53,7 @@ type world struct {
 	answered   chan struct{}
 	remembered []netip.Prefix // nil: nothing is known
 	stores     int
+	diskFull   bool
 
 	kernel  map[routes.Key]routes.Route
 	foreign string                        // the prefix of a route that is not ours, at the key of ours
@@ -273,8 +274,11 @@ func (w *world) Load() ([]netip.Prefix, bool) { return w.remembered, w.remembere
 func (w *world) Store(prefixes []netip.Prefix) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.remembered = append([]netip.Prefix{}, prefixes...)
 	w.stores++
+	if w.diskFull {
+		return errors.New("no space left on device")
+	}
+	w.remembered = append([]netip.Prefix{}, prefixes...)
 	return nil
 }
 

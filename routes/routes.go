@@ -8,6 +8,7 @@ package routes
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"unique"
 )
@@ -117,4 +118,14 @@ func (r Route) String() string {
 	}
 	fmt.Fprintf(&b, " metric %d table %d", r.Metric, r.Table)
 	return b.String()
+}
+
+// Inside returns the part of the sorted addresses that lies in the prefix.
+func Inside(prefix netip.Prefix, sorted []netip.Addr) []netip.Addr {
+	from, _ := slices.BinarySearchFunc(sorted, prefix.Masked().Addr(), netip.Addr.Compare)
+	to := from
+	for to < len(sorted) && prefix.Contains(sorted[to]) {
+		to++
+	}
+	return sorted[from:to]
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
@@ -27,6 +29,7 @@ type saying struct {
 	// byLocalEndpoints asks for a share of the traffic to what is local, in proportion to endpoints.
 	byLocalEndpoints bool
 
+	services, namespaces                   labels.Selector // where there are spec.Services
 	externalIPRanges, loadBalancerIPRanges []netip.Prefix
 	lengthV4, lengthV6                     int // of the prefixes that stand for addresses
 }
@@ -119,20 +122,13 @@ func (b *builder) planAdvertisements() {
 	for _, slice := range b.snap.Slices.All() {
 		a.slices.add(slice.Service, slice)
 	}
-	members := map[netip.Prefix][]netip.Addr{}
 	for key, service := range b.snap.Services.All() {
 		a.refuseProblems(key, service)
 		for addr, c := range claimsOf(service) {
-			if a.claims.add(addr, c) {
-				for _, aggregate := range a.aggregatesOf(addr) {
-					members[aggregate] = append(members[aggregate], addr)
-				}
-			}
+			a.claims.add(addr, c)
 		}
 	}
-	for aggregate, addrs := range members {
-		a.members.Set(aggregate, addrs)
-	}
+	a.gather(a.claims.Map().Keys(), nil)
 	a.decide(slices.Values(a.podCIDRs))
 	a.decide(hostRoutes(a.claims.Map().Keys()))
 	a.decide(a.members.Map().Keys())
@@ -141,27 +137,30 @@ func (b *builder) planAdvertisements() {
 	b.plan.announcer = a
 }
 
-// claim notes what a Service claims, or nothing of none.
-func (a *announcer) claim(service *snapshot.Service) {
-	for addr, c := range claimsOf(service) {
-		if !a.claims.add(addr, c) {
-			continue
-		}
+// gather brings the members of aggregates up to date: addresses that have come to be claimed, and those
+// that nobody claims any more. The list of an aggregate is written once, however many they are.
+func (a *announcer) gather(come iter.Seq[netip.Addr], gone map[netip.Addr]bool) {
+	more, less := map[netip.Prefix][]netip.Addr{}, map[netip.Prefix]bool{}
+	for addr := range come {
 		for _, aggregate := range a.aggregatesOf(addr) {
-			a.members.add(aggregate, addr)
+			more[aggregate] = append(more[aggregate], addr)
 		}
 	}
-}
-
-// unclaim takes that back.
-func (a *announcer) unclaim(service *snapshot.Service) {
-	for addr, c := range claimsOf(service) {
-		if !a.claims.drop(addr, c) {
-			continue
-		}
+	for addr := range gone {
 		for _, aggregate := range a.aggregatesOf(addr) {
-			a.members.drop(aggregate, addr)
+			less[aggregate] = true
 		}
+	}
+	for aggregate := range less {
+		left := slices.DeleteFunc(slices.Clone(a.members.of(aggregate)), func(addr netip.Addr) bool { return gone[addr] })
+		if len(left) == 0 {
+			a.members.Delete(aggregate)
+		} else {
+			a.members.Set(aggregate, left)
+		}
+	}
+	for aggregate, addrs := range more {
+		a.members.Set(aggregate, slices.Concat(a.members.of(aggregate), addrs))
 	}
 }
 
@@ -310,6 +309,7 @@ func (a *announcer) listen() {
 			byLocalEndpoints: ad.Spec.Attributes.LinkBandwidth == v1alpha1.LinkBandwidthByLocalEndpoints,
 		}
 		if services := ad.Spec.Services; services != nil {
+			s.services, s.namespaces = selectorOf(services.Selector), selectorOf(services.NamespaceSelector)
 			s.externalIPRanges = parsePrefixes(services.ExternalIPRanges)
 			s.loadBalancerIPRanges = parsePrefixes(services.LoadBalancerIPRanges)
 			s.lengthV4, s.lengthV6 = lengthOf(services.Aggregation.IPv4Length, 32), lengthOf(services.Aggregation.IPv6Length, 128)

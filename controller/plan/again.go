@@ -123,14 +123,25 @@ func (a *announcer) resay(changed, moved map[string]bool, before *snapshot.Snaps
 			affected[addr] = true
 		}
 	}
+	come, gone := map[netip.Addr]bool{}, map[netip.Addr]bool{} // what is claimed now and was not, and the other way round
 	for key := range changed {
 		was, _ := before.Services.Get(key)
 		is, _ := a.b.snap.Services.Get(key)
-		a.unclaim(was)
-		a.claim(is)
+		for addr, c := range claimsOf(was) {
+			if a.claims.drop(addr, c) {
+				gone[addr] = true
+			}
+		}
+		for addr, c := range claimsOf(is) {
+			if a.claims.add(addr, c) && !gone[addr] {
+				come[addr] = true
+			}
+			delete(gone, addr)
+		}
 		touch(was)
 		touch(is)
 	}
+	a.gather(maps.Keys(come), gone)
 	for key := range moved {
 		was, _ := before.Slices.Get(key)
 		is, _ := a.b.snap.Slices.Get(key)

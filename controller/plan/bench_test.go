@@ -80,14 +80,21 @@ func BenchmarkWholeBuild(b *testing.B) {
 	}
 }
 
-func BenchmarkOneServiceChanges(b *testing.B) {
+func BenchmarkOneServiceChanges(b *testing.B) { changeOne(b, 32) }
+
+// All ten thousand lie in one aggregate.
+func BenchmarkOneServiceOfAnAggregateChanges(b *testing.B) { changeOne(b, 12) }
+
+// changeOne changes a label of one Service.
+func changeOne(b *testing.B, length int32) {
 	snap, local := large()
+	snap.Advertisements["default"] = advertisement("default", v1alpha1.AddressClusterIP, length)
 	p := plan.Build(snap, local, nil)
 	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
 		next, services := *snap, snap.Services.Edit()
-		changed := service(20000 + i%2)
-		changed.Name = "service-7"
+		changed := service(7)
+		changed.Labels = snapshot.LabelsFrom(map[string]string{"step": fmt.Sprint(i % 2)})
 		services.Set("default/service-7", changed)
 		next.Services = services.Map()
 		snap = &next

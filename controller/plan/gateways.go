@@ -15,11 +15,21 @@ type Gateway struct {
 	Link int        // interface index
 }
 
-// NeedsGateways reports whether a plan for the snapshot may rest on the default gateways.
-func NeedsGateways(snap *snapshot.Snapshot) bool {
-	for _, p := range snap.Peers {
-		if p.Spec.DefaultGateway != nil {
-			return true
+// NeedsGateways reports whether a plan for the snapshot after prev, nil at start, may rest on the
+// default gateways: by a BGPPeer as it is, or as it was when it was last accepted.
+func NeedsGateways(snap *snapshot.Snapshot, prev *Plan) bool {
+	forms := []map[string]*v1alpha1.BGPPeer{snap.Peers}
+	if snap.Fallback != nil {
+		forms = append(forms, snap.Fallback.Peers)
+	}
+	if prev != nil {
+		forms = append(forms, prev.Accepted.Peers)
+	}
+	for _, peers := range forms {
+		for _, p := range peers {
+			if p.Spec.DefaultGateway != nil {
+				return true
+			}
 		}
 	}
 	return false

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/routes"
 )
 
 // guard holds against every peer, whatever its import rules say.
@@ -69,7 +70,7 @@ func (im *Importer) vitalIn(prefix netip.Prefix) (reason, what string) {
 	if prefix.Bits() == 0 {
 		return ReasonDefaultRoute, "a default route"
 	}
-	if found := inside(prefix, im.vital); len(found) > 0 {
+	if found := routes.Inside(prefix, im.vital); len(found) > 0 {
 		return ReasonCoversHost, fmt.Sprintf("the prefix covers %s, the address of %s, and", found[0], im.vitalAs[found[0]])
 	}
 	for _, r := range im.nodeRanges {
@@ -78,16 +79,6 @@ func (im *Importer) vitalIn(prefix netip.Prefix) (reason, what string) {
 		}
 	}
 	return "", ""
-}
-
-// inside returns the part of the sorted addresses that lies in the prefix.
-func inside(prefix netip.Prefix, sorted []netip.Addr) []netip.Addr {
-	from, _ := slices.BinarySearchFunc(sorted, prefix.Masked().Addr(), netip.Addr.Compare)
-	to := from
-	for to < len(sorted) && prefix.Contains(sorted[to]) {
-		to++
-	}
-	return sorted[from:to]
 }
 
 // intoItself holds where the next hop, or the session that the path came by, would be

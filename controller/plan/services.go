@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/snapshot"
@@ -99,8 +101,8 @@ func (a *announcer) choose(s *saying, addr netip.Addr, claims []claim) (chosen [
 		return nil, nil
 	}
 	for _, c := range claims {
-		if !slices.Contains(s.spec.Services.AddressTypes, c.kind) || !selects(s.spec.Services.Selector, c.service.Labels) ||
-			!a.selectsNamespace(s.spec.Services, c.service.Namespace) {
+		if !slices.Contains(s.spec.Services.AddressTypes, c.kind) || !s.services.Matches(c.service.Labels) ||
+			!a.selectsNamespace(s.namespaces, c.service.Namespace) {
 			continue
 		}
 		if why := a.barred(s, addr, c); why != "" {
@@ -114,25 +116,22 @@ func (a *announcer) choose(s *saying, addr netip.Addr, claims []claim) (chosen [
 
 // selectsNamespace reports whether the Services of a namespace are chosen; those of one that is
 // not known only where all are.
-func (a *announcer) selectsNamespace(spec *v1alpha1.AdvertisedServices, name string) bool {
-	if selector := spec.NamespaceSelector; selector == nil || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
+func (a *announcer) selectsNamespace(selector labels.Selector, name string) bool {
+	if selector.Empty() {
 		return true
 	}
 	namespace := a.b.snap.Namespaces[name]
-	return namespace != nil && selects(spec.NamespaceSelector, namespace.Labels)
+	return namespace != nil && selector.Matches(namespace.Labels)
 }
 
 // barred returns why a saying must not say an address, whoever serves it; "" where it may.
 func (a *announcer) barred(s *saying, addr netip.Addr, c claim) (reason string) {
-	inRange := func(ranges []netip.Prefix) bool {
-		return slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(addr) })
-	}
-	if slices.ContainsFunc(specialPurpose, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+	if holds(specialPurpose, addr) {
 		return ReasonSpecialPurpose
 	}
 	switch c.kind {
 	case v1alpha1.AddressExternalIP:
-		if !inRange(s.externalIPRanges) {
+		if !holds(s.externalIPRanges, addr) {
 			return ReasonOutsideRanges
 		}
 	case v1alpha1.AddressLoadBalancerIP:
@@ -140,7 +139,7 @@ func (a *announcer) barred(s *saying, addr netip.Addr, c claim) (reason string) 
 			return ReasonOtherLoadBalancer
 		}
 		if len(s.loadBalancerIPRanges) > 0 {
-			if !inRange(s.loadBalancerIPRanges) {
+			if !holds(s.loadBalancerIPRanges, addr) {
 				return ReasonOutsideRanges
 			}
 		} else if a.inNodeNetwork(addr) {
@@ -156,12 +155,17 @@ func (a *announcer) barred(s *saying, addr netip.Addr, c claim) (reason string) 
 	return ""
 }
 
+// holds reports whether one of the ranges holds the address.
+func holds(ranges []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
 // inNodeNetwork reports whether the address is one of a network of nodes.
 func (a *announcer) inNodeNetwork(addr netip.Addr) bool {
 	if _, connected := networkOf(a.b.local.Networks, addr); connected {
 		return true
 	}
-	return slices.ContainsFunc(a.b.nodeRanges, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return holds(a.b.nodeRanges, addr)
 }
 
 // unserved returns why an address must not be announced by this node: nothing would answer. ""

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
 
 // Readiness is what a node waits for before it announces addresses of Services.
@@ -64,12 +65,16 @@ func (p *Plan) Handover(prefix netip.Prefix) *bgp.Audience {
 	}
 	var endpoints int32
 	h := a.hold(addr)
-	for _, c := range h.claims {
+	seen := map[*snapshot.Service]bool{} // one may have the address as two kinds
+	for _, c := range a.live(h.claims, family) {
 		here := a.presenceOf(c.service, family).drainingHere
 		if !c.local() || here == 0 {
 			return nil
 		}
-		endpoints += here
+		if !seen[c.service] {
+			endpoints += here
+		}
+		seen[c.service] = true
 	}
 	if audience := a.audience(h.quiet[0].by, family, endpoints); len(audience.Exports) > 0 {
 		return audience
@@ -84,13 +89,14 @@ func (p *Plan) Elsewhere(prefix netip.Prefix) (local, ready bool) {
 	if a == nil || !prefix.IsSingleIP() {
 		return false, false
 	}
-	claims := a.hold(prefix.Addr()).claims
+	family := bgp.FamilyOf(prefix.Addr())
+	claims := a.live(a.hold(prefix.Addr()).claims, family) // the others have let go of it
 	local, ready = len(claims) > 0, len(claims) > 0
 	for _, c := range claims {
 		if !c.local() {
 			return false, false
 		}
-		at := a.presenceOf(c.service, bgp.FamilyOf(prefix.Addr()))
+		at := a.presenceOf(c.service, family)
 		ready = ready && at.ready > at.readyHere
 	}
 	return local, ready
@@ -125,9 +131,7 @@ func (p *Plan) SaysClusterIPs() bool {
 
 // OfPods reports whether a prefix lies inside the cluster's networks of pods.
 func (p *Plan) OfPods(prefix netip.Prefix) bool {
-	return p.announcer != nil && slices.ContainsFunc(p.announcer.b.pods, func(r bgp.PrefixRule) bool {
-		return r.Prefix.Bits() <= prefix.Bits() && r.Prefix.Contains(prefix.Addr())
-	})
+	return p.announcer != nil && slices.ContainsFunc(p.announcer.b.pods, func(r bgp.PrefixRule) bool { return within(prefix, r.Prefix) })
 }
 
 // ServicesAt names the Services for which an address is announced or was to be, sorted.

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -125,5 +126,56 @@ func TestManyServicesOfOneAddressAreNotAllNamed(t *testing.T) {
 	}
 	if message := p.Refusals[0].Message; !strings.Contains(message, " and 9992 more, which differ") || len(message) > 500 {
 		t.Errorf("it says %s", message)
+	}
+}
+
+// TestHandoverCountsAServiceOnce: one may have an address as two kinds, and one that has no
+// endpoints any more has let go of it.
+func TestHandoverCountsAServiceOnce(t *testing.T) {
+	addr := netip.MustParseAddr("203.0.113.1")
+	snap, local := large()
+	snap.Nodes = map[string]*snapshot.Node{"node-0": snap.Nodes["node-0"]}
+	ad := advertisement("default", v1alpha1.AddressLoadBalancerIP, 32)
+	ad.Spec.Attributes.LinkBandwidth = v1alpha1.LinkBandwidthByLocalEndpoints
+	ad.Spec.Services.AddressTypes = append(ad.Spec.Services.AddressTypes, v1alpha1.AddressExternalIP)
+	ad.Spec.Services.ExternalIPRanges = []string{"203.0.113.0/24"}
+	snap.Advertisements["default"] = ad
+	both := &snapshot.Service{Namespace: "default", Name: "both", LoadBalancerIPs: []netip.Addr{addr}, ExternalIPs: []netip.Addr{addr}, ExternalLocal: true}
+	ended := &snapshot.Service{Namespace: "default", Name: "ended", LoadBalancerIPs: []netip.Addr{addr}, ExternalLocal: true}
+	snap.Services = cow.Of(map[string]*snapshot.Service{"default/both": both, "default/ended": ended})
+	build := func(at ...snapshot.Endpoints) *plan.Plan {
+		snap.Slices = cow.Of(map[string]*snapshot.EndpointSlice{"a": {Service: "default/both", Family: bgp.IPv4Unicast, Nodes: at}})
+		return plan.Build(snap, local, nil)
+	}
+	prefix := netip.PrefixFrom(addr, 32)
+	before, _ := build(snapshot.Endpoints{Node: "node-0", Ready: 2}).Desired.Advertisements.Get(prefix)
+	p := build(snapshot.Endpoints{Node: "node-0", Draining: 2}, snapshot.Endpoints{Node: "node-9", Ready: 1})
+	if said := p.Handover(prefix); before == nil || said == nil || !reflect.DeepEqual(*said, *before) {
+		t.Errorf("handed over as %v, announced as %v", said, before)
+	}
+	if local, ready := p.Elsewhere(prefix); !local || !ready {
+		t.Errorf("local %t, ready elsewhere %t", local, ready)
+	}
+}
+
+// TestASpoiltPeerStillNeedsTheDefaultGateways: its last accepted form is at work.
+func TestASpoiltPeerStillNeedsTheDefaultGateways(t *testing.T) {
+	snap, local := large()
+	peer := *snap.Peers["tor-0"]
+	peer.Spec.Address, peer.Spec.DefaultGateway = "", &v1alpha1.DefaultGateway{Family: v1alpha1.IPv4}
+	snap.Peers = map[string]*v1alpha1.BGPPeer{"tor-0": &peer}
+	local.Gateways = []plan.Gateway{{Addr: netip.MustParseAddr("192.0.2.1"), Link: 2}}
+	p := plan.Build(snap, local, nil)
+	spoilt, next := peer, *snap
+	spoilt.Spec.DefaultGateway = nil
+	next.Peers = map[string]*v1alpha1.BGPPeer{"tor-0": &spoilt}
+	if !plan.NeedsGateways(snap, nil) || plan.NeedsGateways(&next, nil) || !plan.NeedsGateways(&next, p) {
+		t.Error("the default gateways are needed by the object as it is and as it was accepted, and by nothing else")
+	}
+	if p = plan.Build(&next, local, p); len(p.Desired.Peers) != 1 {
+		t.Errorf("%d sessions:\n%s", len(p.Desired.Peers), p)
+	}
+	if fallen := (&snapshot.Snapshot{Fallback: snap}); !plan.NeedsGateways(fallen, nil) {
+		t.Error("what an earlier process accepted counts too")
 	}
 }

@@ -67,11 +67,19 @@ func oldestFirst[T metav1.Object](objects []T) {
 // selects reports whether the selector selects the labels; an absent one selects everything.
 // Validation has made sure that it converts.
 func selects(selector *metav1.LabelSelector, set labels.Labels) bool {
+	return selectorOf(selector).Matches(set)
+}
+
+// selectorOf reads what validation has found good; nil selects all.
+func selectorOf(selector *metav1.LabelSelector) labels.Selector {
 	if selector == nil {
-		return true
+		return labels.Everything()
 	}
 	s, err := metav1.LabelSelectorAsSelector(selector)
-	return err == nil && s.Matches(set)
+	if err != nil {
+		return labels.Nothing()
+	}
+	return s
 }
 
 func (b *builder) loadSpeakers() {

@@ -48,7 +48,7 @@ func (w *Ways) Knows(remote []netip.Addr) bool {
 func (w *Ways) Rests() []netip.Addr { return w.rests }
 
 // Concerned reports whether a route to the prefix may change where a next hop leads.
-func (w *Ways) Concerned(prefix netip.Prefix) bool { return len(inside(prefix, w.rests)) > 0 }
+func (w *Ways) Concerned(prefix netip.Prefix) bool { return len(routes.Inside(prefix, w.rests)) > 0 }
 
 // Remote returns the addresses on no connected network that the decision about these paths
 // rests on: next hops, and peers whose session needs a route.
@@ -235,5 +235,5 @@ func (im *Importer) mayTakeDefault(addr netip.Addr) bool {
 	if im.viaDefault || im.nodes[addr] {
 		return true
 	}
-	return slices.ContainsFunc(im.nodeRanges, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return holds(im.nodeRanges, addr)
 }

@@ -46,13 +46,13 @@ func (f *FIB) Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]ro
 		}
 		// Only routes that lead to one of the addresses are kept, however many there are.
 		list, err := f.dumpFamily(ctx, dump{family: family, table: unix.RT_TABLE_MAIN, keep: func(p parsed) bool {
-			return p.protocol != f.protocol && p.route.Selector() == (routes.Selector{}) && len(inside(p.route.Prefix, sorted)) > 0
+			return p.protocol != f.protocol && p.route.Selector() == (routes.Selector{}) && len(routes.Inside(p.route.Prefix, sorted)) > 0
 		}})
 		if err != nil {
 			return nil, fmt.Errorf("listing %s routes of others: %w", familyName(family), err)
 		}
 		for _, route := range list {
-			for _, addr := range inside(route.Prefix, sorted) {
+			for _, addr := range routes.Inside(route.Prefix, sorted) {
 				if have, ok := found[addr]; !ok || preferred(route, have) {
 					found[addr] = route
 				}
@@ -69,16 +69,6 @@ func preferred(a, b routes.Route) bool {
 		return a.Prefix.Bits() > b.Prefix.Bits()
 	}
 	return a.Metric < b.Metric
-}
-
-// inside returns the part of the sorted addresses that lies in the prefix.
-func inside(prefix netip.Prefix, sorted []netip.Addr) []netip.Addr {
-	from, _ := slices.BinarySearchFunc(sorted, prefix.Masked().Addr(), netip.Addr.Compare)
-	to := from
-	for to < len(sorted) && prefix.Contains(sorted[to]) {
-		to++
-	}
-	return sorted[from:to]
 }
 
 // follow notes the addresses and has the kernel tell of the routes of others, or no longer:
@@ -141,7 +131,7 @@ func (f *following) over(found map[netip.Addr]routes.Route) {
 func (f *following) moves(route routes.Route) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return route.Table == routes.MainTable && len(inside(route.Prefix, f.addrs)) > 0
+	return route.Table == routes.MainTable && len(routes.Inside(route.Prefix, f.addrs)) > 0
 }
 
 // leadOver reports whether the way to a followed address leads, or may lead, over the link,

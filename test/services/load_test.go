@@ -75,8 +75,8 @@ type load struct {
 	localOnly atomic.Bool
 
 	mu       sync.Mutex
-	made     int      // new connections that were answered
-	late     []late   // of those, the ones that had lost their first packet
+	made     int    // new connections that were answered
+	late     []late // of those, the ones that had lost their first packet
 	failures []string
 	opened   int
 	ended    int // open connections that broke when their pod ended
