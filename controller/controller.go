@@ -76,18 +76,21 @@ type Prober interface {
 	Answers() Answers
 }
 
-// Questions are probes, and healthCheckNodePorts with the addresses that they may be open on.
+// Questions are probes, healthCheckNodePorts with the addresses that they may be open on, and
+// whether it matters what kube-proxy knows.
 type Questions struct {
 	Probes    []v1alpha1.ReadinessProbe
 	Ports     []uint16 // sorted
 	Addresses []netip.Addr
+	KubeProxy bool
 }
 
 // Answers are those that are known.
 type Answers struct {
 	Probes map[string]Answer // by name
 	Ports  map[uint16]bool   // those that say that an endpoint is served here
-	// PodsUnknown: a kube-proxy on this node says of itself that it does not know the pods' networks.
+	// PodsUnknown: a kube-proxy on this node says of itself that it does not know the pods' networks;
+	// false where it is not asked.
 	PodsUnknown bool
 }
 

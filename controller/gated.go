@@ -33,7 +33,9 @@ func (l *Loop) pass() (changed bool) {
 	v := judge(l.inPlace, l.plan.Readiness.Probes, answers.Probes)
 	l.noteGate(v)
 	is := l.gate.admit(l.plan, now, v, answers.Ports)
-	l.Prober.Ask(l.gate.questions(l.plan.Readiness))
+	ask := l.gate.questions(l.plan.Readiness)
+	ask.KubeProxy = l.plan.SaysClusterIPs()
+	l.Prober.Ask(ask)
 	return is != was
 }
 
@@ -84,7 +86,7 @@ func (l *Loop) fillGate(r *report.Report) {
 			Message: fmt.Sprintf("the probe %s fails, so this node announces no address of a Service: %s", v.probe, v.message),
 		})
 	}
-	if answers.PodsUnknown && l.plan.SaysClusterIPs() {
+	if answers.PodsUnknown {
 		r.Problems = append(r.Problems, report.Problem{
 			Kind: "Node", Name: l.Node, Reason: reasonPodsUnknown,
 			Message: "kube-proxy on this node does not know the pods' networks, so what comes to a ClusterIP from outside and goes on to a pod on another node " +

@@ -399,5 +399,11 @@ func TestAKubeProxyThatDoesNotKnowThePodsMattersForClusterIPs(t *testing.T) {
 		if said := problems(w); strings.Contains(said, reasonPodsUnknown) {
 			t.Errorf("where no ClusterIP is announced the report says %s", said)
 		}
+		w.mu.Lock()
+		asked := w.asked.KubeProxy
+		w.mu.Unlock()
+		if asked {
+			t.Error("kube-proxy is asked although no ClusterIP is announced")
+		}
 	})
 }

@@ -254,7 +254,7 @@ func (p prober) Ask(q Questions) {
 func (p prober) Answers() Answers {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := Answers{Probes: map[string]Answer{}, Ports: map[uint16]bool{}, PodsUnknown: p.answers.PodsUnknown}
+	a := Answers{Probes: map[string]Answer{}, Ports: map[uint16]bool{}, PodsUnknown: p.answers.PodsUnknown && p.asked.KubeProxy}
 	for _, probe := range p.asked.Probes {
 		if answer, known := p.answers.Probes[probe.Name]; known {
 			a.Probes[probe.Name] = answer

@@ -43,11 +43,17 @@ func podsUnknown(body []byte) (unknown bool) {
 // askKubeProxy asks whether it knows the pods' networks. Where nothing answers there may be
 // another service proxy, and nothing is concluded.
 func (p *Prober) askKubeProxy(ctx context.Context) (wait time.Duration) {
-	status, body, err := p.get(ctx, kubeProxyURL)
+	p.mu.Lock()
+	asked := p.asked.KubeProxy
+	p.mu.Unlock()
+	if !asked {
+		return untilAsked
+	}
+	status, body, err := p.get(ctx, p.kubeProxy)
 	unknown := err == nil && status == http.StatusOK && podsUnknown(body)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.podsUnknown != unknown {
+	if p.asked.KubeProxy && p.podsUnknown != unknown {
 		p.podsUnknown = unknown
 		signal(p.changed)
 	}

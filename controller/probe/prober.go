@@ -47,14 +47,15 @@ type Prober struct {
 	client  *http.Client
 	changed chan struct{}
 	// A message in each for what has changed in Questions.
-	probesAsked, portsAsked chan struct{}
+	probesAsked, portsAsked, kubeProxyAsked chan struct{}
 
 	mu     sync.Mutex
 	asked  controller.Questions
 	probes map[string]*probing // by name
 	ports  map[uint16]bool     // that said yes when they were last asked
 
-	podsUnknown bool // as kube-proxy says, where it answers
+	kubeProxy   string // the URL where it is asked
+	podsUnknown bool   // as kube-proxy says, where it is asked and answers
 }
 
 // probing is what is known of one probe.
@@ -73,11 +74,13 @@ func New() *Prober {
 			Transport:     &http.Transport{DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		changed:     make(chan struct{}, 1),
-		probesAsked: make(chan struct{}, 1),
-		portsAsked:  make(chan struct{}, 1),
-		probes:      map[string]*probing{},
-		ports:       map[uint16]bool{},
+		changed:        make(chan struct{}, 1),
+		probesAsked:    make(chan struct{}, 1),
+		portsAsked:     make(chan struct{}, 1),
+		kubeProxyAsked: make(chan struct{}, 1),
+		probes:         map[string]*probing{},
+		ports:          map[uint16]bool{},
+		kubeProxy:      kubeProxyURL,
 	}
 }
 
@@ -106,6 +109,10 @@ func (p *Prober) Ask(q controller.Questions) {
 			}
 		}
 		signal(p.portsAsked)
+	}
+	if q.KubeProxy != p.asked.KubeProxy {
+		p.podsUnknown = false
+		signal(p.kubeProxyAsked)
 	}
 	p.asked = q
 }
@@ -141,7 +148,7 @@ func (p *Prober) Run(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error {
-		again(ctx, nil, func() time.Duration { return p.askKubeProxy(ctx) })
+		again(ctx, p.kubeProxyAsked, func() time.Duration { return p.askKubeProxy(ctx) })
 		return nil
 	})
 	return group.Wait()
