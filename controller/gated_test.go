@@ -407,3 +407,28 @@ func TestAKubeProxyThatDoesNotKnowThePodsMattersForClusterIPs(t *testing.T) {
 		}
 	})
 }
+
+// On a node that starts hundreds of healthCheckNodePorts turn within seconds.
+func TestAnswersThatChangeNothingAreReportedAtMostOnceASecond(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.advertise(32)
+		w.serve("A B")
+		w.start(t)
+		w.setSession("Established", true)
+		pass(time.Minute)
+		before := w.reports
+		for i := range 200 {
+			w.answer(true, 31000+uint16(i))
+			pass(10 * time.Millisecond)
+		}
+		if n := w.reports - before; n < 2 || n > 4 { // one in five seconds comes anyhow
+			t.Errorf("two seconds of answers made %d reports", n)
+		}
+		w.answer(true, 30065)
+		pass(time.Millisecond)
+		w.mustAnnounce(t, "203.0.113.65/32")
+		if got := w.services(); got != "1 map[HealthCheckNodePort:1]" {
+			t.Errorf("what an answer opens is reported late: the report counts %s", got)
+		}
+	})
+}

@@ -22,8 +22,9 @@ const (
 	// settlePeriod is how often sessions are looked at until the picture is complete: quiet
 	// time and sweep time pass without an event.
 	settlePeriod = time.Second
-	// newsPeriod is the least time between two reports for changes in the kernel alone. A full
-	// feed is hundreds of them, and to look at the sessions holds up the speaker each time.
+	// newsPeriod is the least time between two reports for changes in the kernel, or answers of the
+	// prober, alone. A full feed is hundreds of them, as are the healthCheckNodePorts of a node that
+	// starts, and to look at the sessions holds up the speaker each time.
 	newsPeriod = time.Second
 	// countPeriod is how often the counters are read once it is.
 	countPeriod = 5 * time.Second
@@ -96,7 +97,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer tick.Stop()
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
-	news := time.NewTimer(time.Hour) // a report that is due for changes in the kernel
+	news := time.NewTimer(time.Hour) // a report that is due for changes in the kernel or answers
 	defer news.Stop()
 	due := time.NewTimer(time.Hour) // an address has waited long enough
 	defer due.Stop()
@@ -116,12 +117,10 @@ func (l *Loop) Run(ctx context.Context) error {
 			replan = true
 		case <-l.Speaker.SessionEvents():
 		case <-l.Forwarder.Changed():
-			if wait := newsPeriod - l.Now().Sub(l.reported); wait > 0 {
-				news.Reset(wait)
-				quiet = true
-			}
+			quiet = l.tellLater(news)
 		case <-news.C:
-		case <-l.Prober.Changed():
+		case <-l.Prober.Changed(): // what it opens or shuts is applied, and told, at once
+			quiet = l.tellLater(news)
 		case <-due.C:
 		case <-tick.C:
 			replan = l.readHost(ctx) // not every fact of it comes with news
@@ -143,6 +142,16 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		due.Reset(l.nextDue())
 	}
+}
+
+// tellLater reports whether it is too early for another report, which news then tells of in time.
+func (l *Loop) tellLater(news *time.Timer) bool {
+	wait := newsPeriod - l.Now().Sub(l.reported)
+	if wait <= 0 {
+		return false
+	}
+	news.Reset(wait)
+	return true
 }
 
 func (l *Loop) period() time.Duration {

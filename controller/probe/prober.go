@@ -282,13 +282,13 @@ func (p *Prober) serves(ctx context.Context, port uint16, hosts []string) bool {
 func (p *Prober) notePort(port uint16, serves bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ports[port] == serves {
+	if p.ports[port] == serves || !p.asks(port) {
 		return
 	}
-	if !serves {
-		delete(p.ports, port)
-	} else if p.asks(port) {
+	if serves {
 		p.ports[port] = true
+	} else {
+		delete(p.ports, port)
 	}
 	signal(p.changed)
 }

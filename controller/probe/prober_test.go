@@ -170,8 +170,21 @@ func TestProbesAndPortsAreAskedAgainAndAgain(t *testing.T) {
 	eventually("false true false")
 	p.Ask(controller.Questions{})
 	eventually("false false false")
-	p.notePort(loopback.port, true) // which was under way
 	if a := p.Answers(); len(a.Probes)+len(a.Ports) > 0 {
 		t.Errorf("of what is not asked there are answers: %+v", a)
+	}
+}
+
+func TestAPortThatAnswersTooLateSaysNothing(t *testing.T) {
+	p := New()
+	p.Ask(controller.Questions{Ports: []uint16{30001, 30002}})
+	p.Ask(controller.Questions{Ports: []uint16{30001}})
+	p.notePort(30002, true) // which was under way
+	if a := p.Answers(); len(a.Ports) > 0 || len(p.Changed()) > 0 {
+		t.Errorf("of what is not asked there is news: %+v", a)
+	}
+	p.notePort(30001, true)
+	if a := p.Answers(); !a.Ports[30001] || len(p.Changed()) == 0 {
+		t.Errorf("of what is asked there is no news: %+v", a)
 	}
 }
