@@ -84,6 +84,8 @@ func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
 	slices.SortFunc(snap.Unreadable, func(a, b snapshot.Unreadable) int {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
 	})
+	slices.SortFunc(snap.APIServers, netip.Addr.Compare)
+	snap.APIServers = slices.Compact(snap.APIServers)
 	slices.SortFunc(snap.ServiceCIDRs, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 	})
@@ -115,6 +117,7 @@ func put(snap *snapshot.Snapshot, many large, o object) {
 		if slice := snapshot.SliceFrom(v); slice != nil {
 			many.slices[o.key] = slice
 		}
+		snap.APIServers = append(snap.APIServers, snapshot.APIServersFrom(v)...)
 	case *corev1.Namespace:
 		snap.Namespaces[o.key] = snapshot.NamespaceFrom(v)
 	case *corev1.Secret:

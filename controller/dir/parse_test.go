@@ -86,6 +86,24 @@ func text(snap *snapshot.Snapshot) string {
 	return b.String()
 }
 
+func TestParseKnowsWhereTheAPIServersAre(t *testing.T) {
+	snap, problems := dir.Parse(map[string][]byte{"a.yaml": []byte(`apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: kubernetes, namespace: default, labels: {kubernetes.io/service-name: kubernetes}}
+addressType: IPv4
+endpoints: [{addresses: [203.0.113.7]}, {addresses: [203.0.113.6]}, {addresses: [203.0.113.8], conditions: {ready: false}}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: kubernetes, namespace: shop, labels: {kubernetes.io/service-name: kubernetes}}
+addressType: IPv4
+endpoints: [{addresses: [203.0.113.9]}]
+`)})
+	if got := fmt.Sprint(snap.APIServers); got != "[203.0.113.6 203.0.113.7]" || len(problems) > 0 {
+		t.Errorf("they are at %s, and there are problems: %v", got, problems)
+	}
+}
+
 func FuzzParseNeverPanics(f *testing.F) {
 	for _, path := range []string{"testdata/parse/whole.txtar", "testdata/parse/broken.txtar"} {
 		archive, err := txtar.ParseFile(path)

@@ -47,7 +47,6 @@ type Options struct {
 // Source is an API server, as it was last read.
 type Source struct {
 	host, node, namespace string
-	apiServers            []netip.Addr // at host
 	log                   *slog.Logger
 	core                  coreclient.CoreV1Interface
 	changed               chan struct{} // for the user
@@ -62,6 +61,7 @@ type Source struct {
 	nodes          nodes
 	services       collection[*snapshot.Service]
 	slices         collection[*snapshot.EndpointSlice]
+	apiServers     collection[[]netip.Addr] // by EndpointSlice of their Service
 	namespaces     collection[*snapshot.Namespace]
 	serviceCIDRs   collection[[]netip.Prefix]
 	speakers       collection[*v1alpha1.BGPSpeaker]
@@ -103,7 +103,6 @@ func New(o Options) (*Source, error) {
 	}
 	s := &Source{
 		host:       config.Host,
-		apiServers: addressesOf(config.Host),
 		node:       o.NodeName,
 		namespace:  o.Namespace,
 		log:        o.Log,
@@ -133,6 +132,9 @@ func (s *Source) allWatches(core coreclient.CoreV1Interface, discovery discovery
 			return slice, slice != nil
 		})
 	slices.labels = sliceSelector
+	apiServers := newWatched(s, of("endpointslices"), discovery.EndpointSlices(snapshot.APIServerNamespace), &s.apiServers,
+		func(o *discoveryv1.EndpointSlice) ([]netip.Addr, bool) { return snapshot.APIServersFrom(o), true })
+	apiServers.labels = discoveryv1.LabelServiceName + "=" + snapshot.APIServerService
 	namespaces := newWatched(s, of("namespaces"), core.Namespaces(), &s.namespaces,
 		func(o *corev1.Namespace) (*snapshot.Namespace, bool) { return snapshot.NamespaceFrom(o), true })
 	return watches{
@@ -156,6 +158,7 @@ func (s *Source) allWatches(core coreclient.CoreV1Interface, discovery discovery
 				v1alpha1.SetDefaultsBGPAdvertisement(o)
 				return &v1alpha1.BGPAdvertisement{ObjectMeta: trimmed(o.ObjectMeta), Spec: o.Spec}, true
 			}),
+		apiServers, // whatever is announced: no learned route may lead away from them
 		s.demand(slices, func() bool { return needsEndpoints(s.advertisements.view()) }, func() { s.slices = collection[*snapshot.EndpointSlice]{} }),
 		s.demand(namespaces, func() bool { return needsNamespaces(s.advertisements.view()) }, func() { s.namespaces = collection[*snapshot.Namespace]{} }),
 		serviceCIDRs,
@@ -206,7 +209,7 @@ func (s *Source) build() *snapshot.Snapshot {
 		Slices:         s.slices.version(),
 		Namespaces:     s.namespaces.view(),
 		ServiceCIDRs:   s.prefixes(),
-		APIServers:     s.apiServers,
+		APIServers:     s.addresses(),
 		Speakers:       s.speakers.view(),
 		Peers:          s.peers.view(),
 		Advertisements: s.advertisements.view(),
@@ -219,6 +222,13 @@ func (s *Source) prefixes() []netip.Prefix {
 	slices.SortFunc(all, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 	})
+	return slices.Compact(all)
+}
+
+// addresses returns those of the API servers. The one in the URL is mostly that of their Service.
+func (s *Source) addresses() []netip.Addr {
+	all := append(addressesOf(s.host), slices.Concat(slices.Collect(maps.Values(s.apiServers.view()))...)...)
+	slices.SortFunc(all, netip.Addr.Compare)
 	return slices.Compact(all)
 }
 

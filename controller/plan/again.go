@@ -40,25 +40,10 @@ func again(snap *snapshot.Snapshot, local Local, prev *Plan) *Plan {
 	if len(changed)+len(moved) > snap.Services.Len()/4 {
 		return nil // no cheaper than the whole
 	}
-	if movesAPIServer(moved, prev.made.snap, snap) {
-		return nil // the guards on learned routes know where it is
-	}
 	next.announcer = prev.announcer.fork(&next, snap)
 	next.announcer.resay(changed, moved, prev.made.snap)
 	next.sortRefusals()
 	return &next
-}
-
-// movesAPIServer reports whether one of the slices is, or was, of the API server.
-func movesAPIServer(moved map[string]bool, snaps ...*snapshot.Snapshot) bool {
-	for key := range moved {
-		for _, snap := range snaps {
-			if slice, ok := snap.Slices.Get(key); ok && slice.Service == snapshot.APIServer {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // sameBut reports whether all inputs but the Services are the same.

@@ -138,9 +138,8 @@ func TestAPlanMadeAgainKnowsWhereTheAPIServerIs(t *testing.T) {
 	if d := p.Importer.Decide(prefix, nil); d.Route == nil {
 		t.Fatalf("before it is there: %v", d.Refusals)
 	}
-	next, moved := *snap, snap.Slices.Edit()
-	moved.Set("default/kubernetes", &snapshot.EndpointSlice{Service: snapshot.APIServer, Family: bgp.IPv4Unicast, Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.6")}})
-	next.Slices = moved.Map()
+	next := *snap
+	next.APIServers = []netip.Addr{netip.MustParseAddr("203.0.113.6")}
 	p = plan.Build(&next, local, p)
 	if d := p.Importer.Decide(prefix, nil); d.Route != nil || len(d.Refusals) != 1 || d.Refusals[0].Reason != plan.ReasonCoversHost {
 		t.Errorf("once it is there: %v, %v", d.Route, d.Refusals)

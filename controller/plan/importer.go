@@ -71,11 +71,6 @@ func (b *builder) noteVital(im *Importer) {
 	for _, addr := range b.snap.APIServers {
 		note(addr, "the API server")
 	}
-	for _, slice := range b.snap.Slices.All() {
-		for _, addr := range slice.Addresses {
-			note(addr, "the API server")
-		}
-	}
 	for _, t := range b.targets {
 		if !t.mesh {
 			note(t.peer.Address, t.ref.String())

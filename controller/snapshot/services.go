@@ -41,12 +41,13 @@ type EndpointSlice struct {
 	Service string // namespace/name
 	Family  bgp.Family
 	Nodes   []Endpoints // sorted by node, each once
-	// Addresses are those of the ready endpoints, for the Service of the API server alone.
-	Addresses []netip.Addr
 }
 
-// APIServer is the Service of the API server itself, by namespace/name.
-const APIServer = "default/kubernetes"
+// The Service of the API server itself.
+const (
+	APIServerNamespace = metav1.NamespaceDefault
+	APIServerService   = "kubernetes"
+)
 
 // Endpoints are those of one slice on one node; Node is "" for those on none.
 type Endpoints struct {
@@ -144,8 +145,31 @@ func SliceFrom(in *discoveryv1.EndpointSlice) *EndpointSlice {
 	return out
 }
 
+// APIServersFrom returns the addresses of API servers: those of the ready endpoints of an
+// EndpointSlice of their Service; none of any other.
+func APIServersFrom(in *discoveryv1.EndpointSlice) []netip.Addr {
+	if in.Namespace != APIServerNamespace || in.Labels[discoveryv1.LabelServiceName] != APIServerService {
+		return nil
+	}
+	var out []netip.Addr
+	for i := range in.Endpoints {
+		e := &in.Endpoints[i]
+		if !isReady(e) {
+			continue
+		}
+		for _, text := range e.Addresses {
+			if addr, err := netip.ParseAddr(text); err == nil {
+				out = append(out, addr.Unmap())
+			}
+		}
+	}
+	return out
+}
+
+func isReady(e *discoveryv1.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }
+
 func (s *EndpointSlice) count(e *discoveryv1.Endpoint) {
-	ready := e.Conditions.Ready == nil || *e.Conditions.Ready
+	ready := isReady(e)
 	serving := ready
 	if e.Conditions.Serving != nil {
 		serving = *e.Conditions.Serving
@@ -165,20 +189,8 @@ func (s *EndpointSlice) count(e *discoveryv1.Endpoint) {
 	}
 	if ready {
 		s.Nodes[i].Ready++
-		s.keepAddresses(e)
 	} else {
 		s.Nodes[i].Draining++
-	}
-}
-
-func (s *EndpointSlice) keepAddresses(e *discoveryv1.Endpoint) {
-	if s.Service != APIServer {
-		return
-	}
-	for _, text := range e.Addresses {
-		if addr, err := netip.ParseAddr(text); err == nil {
-			s.Addresses = append(s.Addresses, addr.Unmap())
-		}
 	}
 }
 

@@ -26,8 +26,8 @@ type Snapshot struct {
 	Namespaces map[string]*Namespace
 	// ServiceCIDRs of the cluster, from ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
-	// APIServers are the addresses at which the source reaches the API server, as far as they
-	// are addresses and not names.
+	// APIServers are the addresses of the API servers: those of the endpoints of their Service,
+	// and where the source reaches one, if that is an address and not a name. Sorted, each once.
 	APIServers []netip.Addr
 
 	Speakers       map[string]*v1alpha1.BGPSpeaker

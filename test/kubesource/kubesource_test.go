@@ -81,6 +81,12 @@ func slice(service, name, node string) string {
 		"addressType: IPv4\nendpoints: [{addresses: [10.244.0.9], nodeName: %q}]\n", name, service, headless, node)
 }
 
+// ofAPIServers is the EndpointSlice of the API servers' own Service; one of them is not ready.
+func ofAPIServers(ready, notReady string) string {
+	return fmt.Sprintf("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: kubernetes, namespace: default, labels: {kubernetes.io/service-name: kubernetes}}\n"+
+		"addressType: IPv4\nendpoints: [{addresses: [%s]}, {addresses: [%s], conditions: {ready: false}}]\n", ready, notReady)
+}
+
 func advertisement(services string) string {
 	return "apiVersion: bgp.fairway.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata: {name: all}\nspec: {services: " + services + "}\n"
 }

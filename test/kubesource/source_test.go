@@ -84,6 +84,24 @@ func TestSource(t *testing.T) {
 		r.eventually("no namespaces", func(snap *snapshot.Snapshot) bool { return text(snap) == one && len(snap.Namespaces) == 0 })
 	})
 
+	t.Run("knows where the API servers are whatever is announced", func(t *testing.T) {
+		r := startReader(t, cp.RESTConfig())
+		apply(t, cp, slice("web", "web", "node-a"), ofAPIServers("203.0.113.6", "203.0.113.7"))
+		defer remove(t, cp, slice("web", "web", ""))
+		are := func(want ...string) {
+			t.Helper()
+			want = append([]string{cp.Address().Addr().String()}, want...)
+			r.eventually(fmt.Sprint("API servers at ", want), func(snap *snapshot.Snapshot) bool {
+				return fmt.Sprint(snap.APIServers) == fmt.Sprint(want) && snap.Slices.Len() == 0
+			})
+		}
+		are("203.0.113.6")
+		apply(t, cp, ofAPIServers("203.0.113.7", "203.0.113.6"))
+		are("203.0.113.7")
+		remove(t, cp, ofAPIServers("203.0.113.7", "203.0.113.6"))
+		are()
+	})
+
 	t.Run("makes no new snapshot of what says nothing new", func(t *testing.T) {
 		apply(t, cp, speaker, peer("tor-a", ""))
 		defer remove(t, cp, speaker, peer("tor-a", ""))
@@ -258,6 +276,7 @@ kind: ClusterRole
 metadata: {name: limited}
 rules:
 - {apiGroups: [""], resources: [nodes, services], verbs: [get, list, watch]}
+- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
 - {apiGroups: [bgp.fairway.dev], resources: ["*"], verbs: [get, list, watch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
