@@ -78,7 +78,8 @@ func (w *world) start() {
 	w.open()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- w.source.Run(ctx) }()
+	source := w.source // a restart in the test puts another in its place
+	go func() { done <- source.Run(ctx) }()
 	w.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
