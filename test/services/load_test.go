@@ -42,10 +42,13 @@ func ask(ctx context.Context, to address) (conn net.Conn, a answered, err error)
 		return nil, a, err
 	}
 	if a, err = listen(conn); err != nil {
-		return nil, a, errors.Join(fmt.Errorf("reading the answer: %w", err), conn.Close())
+		return nil, a, errors.Join(fmt.Errorf("%w: %w", errUnanswered, err), conn.Close())
 	}
 	return conn, a, nil
 }
+
+// errUnanswered: the connection was made, and broke before the pod had said anything.
+var errUnanswered = errors.New("reading the answer")
 
 // listen reads what the pod says first.
 func listen(conn net.Conn) (a answered, err error) {
@@ -69,6 +72,7 @@ type load struct {
 	stop   context.CancelFunc
 	ctx    context.Context
 	group  sync.WaitGroup
+	routes *journal
 
 	// localOnly has new connections made to addresses of policy Local alone: those of policy Cluster
 	// are announced by nobody while no endpoint is ready anywhere.
@@ -79,16 +83,17 @@ type load struct {
 	late     []late // of those, the ones that had lost their first packet
 	failures []string
 	opened   int
-	ended    int // open connections that broke when their pod ended
-	moved    int // open connections that broke while their pod lived on
-	alive    func(pod string) bool
+	ended    int                   // open connections that broke when their pod ended
+	moved    int                   // open connections that broke while their pod lived on
+	early    int                   // of those, the ones that had not been answered yet
+	alive    func(pod string) bool // whether its process is there
 }
 
 // startLoad begins. Two connections are made at a time to each address: where one packet is
-// lost one is late, and where an address is with nobody, both are. alive reports whether the process of a pod is there.
-func startLoad(ctx context.Context, client *lab.Host, to []address, alive func(pod string) bool) *load {
-	l := &load{client: client, began: time.Now(), alive: alive}
-	l.ctx, l.stop = context.WithCancel(ctx)
+// lost one is late, and where an address is with nobody, both are.
+func (a *app) startLoad(to ...address) *load {
+	l := &load{client: a.rig.client, began: time.Now(), alive: a.alive, routes: a.rig.startJournal()}
+	l.ctx, l.stop = context.WithCancel(a.rig.t.Context())
 	for _, a := range to {
 		for range 2 {
 			l.group.Go(func() { l.inside(func() { l.connect(a) }) })
@@ -132,6 +137,10 @@ func (l *load) connect(to address) {
 		began := time.Now()
 		conn, _, err := ask(context.WithoutCancel(l.ctx), to)
 		took := time.Since(began)
+		if errors.Is(err, errUnanswered) && l.routes.moved(to.addr, began, began.Add(took)) {
+			l.noteEarly()
+			continue
+		}
 		if err != nil {
 			l.fail("%s, begun %.2f s before: %v", to, took.Seconds(), err)
 			continue
@@ -144,6 +153,16 @@ func (l *load) connect(to address) {
 		}
 		l.mu.Unlock()
 	}
+}
+
+// noteEarly counts a connection that was made over one path when the routers took another: its
+// next packet came to a node that does not know it. Nobody can mend that but the routers.
+func (l *load) noteEarly() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.opened++
+	l.moved++
+	l.early++
 }
 
 // hold keeps a connection open and in use. Where it breaks another one follows.
@@ -216,6 +235,6 @@ func (l *load) silences() []string {
 }
 
 func (l *load) String() string {
-	return fmt.Sprintf("%d new connections in %.0f s, %d of them late by a lost packet; of %d open ones %d broke when their pod ended, %d when their path moved",
-		l.made, time.Since(l.began).Seconds(), len(l.late), l.opened, l.ended, l.moved)
+	return fmt.Sprintf("%d new connections in %.0f s, %d of them late by a lost packet; of %d open ones %d broke when their pod ended, %d when their path moved (%d before the first answer)",
+		l.made, time.Since(l.began).Seconds(), len(l.late), l.opened, l.ended, l.moved, l.early)
 }

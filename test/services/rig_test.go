@@ -128,6 +128,9 @@ func newRig(t *testing.T) *rig {
 	// while the pod still remembers its last connection (TIME_WAIT) is refused to a timestamp that seems to be
 	// older, as those are that begin at random for each address.
 	r.must(r.client.Run(t.Context(), "sysctl", "-q", "-w", "net.ipv4.tcp_timestamps=2"))
+	// A SYN that is sent again takes the way of the first one, not one by the other router, which may choose
+	// another node: two pods would answer, and one of the answers ends the connection.
+	r.must(r.client.Run(t.Context(), "sysctl", "-q", "-w", "net.core.txrehash=0"))
 	r.startControlPlane(api)
 	for _, n := range r.nodes {
 		n.create()

@@ -133,7 +133,7 @@ func TestServicesAreReachedWhilePodsScaleMoveAndDrain(t *testing.T) {
 	a := newApp(r, r.nodes[0], r.nodes[1])
 	a.settled()
 	a.reachedFromNodes()
-	l := startLoad(t.Context(), r.client, a.addresses(), a.alive)
+	l := a.startLoad(a.addresses()...)
 	rounds := 1
 	if os.Getenv("FAIRWAY_LONG") == "1" {
 		rounds = 12
@@ -183,7 +183,7 @@ func (a *app) silenceIsNoticed() {
 	t, r := a.rig.t, a.rig
 	t.Helper()
 	to := a.addresses()[0]
-	l := startLoad(t.Context(), r.client, []address{to}, a.alive)
+	l := a.startLoad(to)
 	a.pass(grace / 4)
 	nft := func(words string) {
 		t.Helper()
@@ -218,7 +218,8 @@ func (a *app) reachedFromNodes() {
 	}
 }
 
-// succeed drains the only pod. Others are ready within its grace period, and not at once.
+// succeed drains the only pod. Others are ready within its grace period, and not at once: it serves
+// on for as long as its node keeps the address, which is the delay and two seconds.
 func (a *app) succeed(last *pod, nodes ...*node) {
 	a.rig.t.Helper()
 	a.enter(last, draining)
@@ -226,14 +227,14 @@ func (a *app) succeed(last *pod, nodes ...*node) {
 	for _, n := range nodes {
 		a.add(n)
 	}
-	a.pass(grace * 3 / 4)
+	a.pass(grace)
 	a.finish(last)
 }
 
 // killedIsNoticed kills a pod, of which no EndpointSlice tells in time.
 func (a *app) killedIsNoticed() {
 	a.rig.t.Helper()
-	l := startLoad(a.rig.t.Context(), a.rig.client, a.addresses(), a.alive)
+	l := a.startLoad(a.addresses()...)
 	a.pods[0].end()
 	a.rig.eventually(l.refused)
 	l.end()

@@ -1,0 +1,64 @@
+package services
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// journal is when the routers' kernels changed their route to an address.
+type journal struct {
+	mu      sync.Mutex
+	changes map[netip.Addr][]time.Time
+}
+
+func (r *rig) startJournal() *journal {
+	r.t.Helper()
+	j := &journal{changes: map[netip.Addr][]time.Time{}}
+	for _, router := range r.routers {
+		handle, err := netns.GetFromPath(router.NetNS())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		updates, end := make(chan netlink.RouteUpdate, 1024), make(chan struct{})
+		if err := netlink.RouteSubscribeAt(handle, updates, end); err != nil {
+			r.t.Fatal(err)
+		}
+		r.t.Cleanup(func() {
+			close(end)
+			_ = handle.Close()
+		})
+		go j.keep(updates)
+	}
+	return j
+}
+
+func (j *journal) keep(updates <-chan netlink.RouteUpdate) {
+	for update := range updates {
+		if update.Dst == nil {
+			continue
+		}
+		if addr, ok := netip.AddrFromSlice(update.Dst.IP); ok {
+			j.mu.Lock()
+			j.changes[addr.Unmap()] = append(j.changes[addr.Unmap()], time.Now())
+			j.mu.Unlock()
+		}
+	}
+}
+
+// moved reports whether a route to the address changed from one time to the other. The kernel's
+// message may come a little after what it tells of.
+func (j *journal) moved(addr netip.Addr, from, to time.Time) bool {
+	const slack = 20 * time.Millisecond
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, when := range j.changes[addr] {
+		if when.After(from.Add(-slack)) && when.Before(to.Add(slack)) {
+			return true
+		}
+	}
+	return false
+}
