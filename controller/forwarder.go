@@ -50,8 +50,8 @@ type Forwarder struct {
 	notBefore time.Time // the next one that news in the RIB or in the kernel asks for
 	later     *time.Timer
 	// stuck are prefixes none of whose best paths leads anywhere. The speaker tells nothing of
-	// changes of the others, so they are looked at again and again.
-	stuck      map[netip.Prefix]bool
+	// changes of the others, so they are looked at again and again. With each is what was last decided.
+	stuck      map[netip.Prefix]plan.Decision
 	reviewedAt time.Time
 	reviewTook time.Duration
 
@@ -74,7 +74,7 @@ func NewForwarder(rib RIB, table *routes.Table, kernel Kernel, log *slog.Logger)
 		wake:    make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 		refused: map[netip.Prefix][]plan.Refusal{},
-		stuck:   map[netip.Prefix]bool{},
+		stuck:   map[netip.Prefix]plan.Decision{},
 		told:    map[netip.Prefix]bool{},
 	}
 }
@@ -107,6 +107,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	defer f.later.Stop()
 	for {
 		var err error
+		news := true
 		select {
 		case <-ctx.Done():
 			return nil
@@ -119,12 +120,12 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		case <-f.kernel.Drift():
 			err = f.repair(ctx)
 		case <-f.kernel.Moved():
-			err = f.retrace(ctx)
+			news, err = f.retrace(ctx)
 		case <-review.C:
 			if len(f.stuck) == 0 || time.Since(f.reviewedAt) < f.reviewTook*reviewShare {
 				continue
 			}
-			err = f.review(ctx)
+			news, err = f.review(ctx)
 		case <-retry.C:
 			if f.table.Failing() == 0 && !f.behind {
 				continue
@@ -136,8 +137,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 			}
 			err = f.reconcile(ctx)
 		}
-		if ctx.Err() == nil {
-			f.note(err)
+		if ctx.Err() == nil && (f.note(err) || news) {
 			signal(f.changed)
 		}
 	}
@@ -237,7 +237,7 @@ func (f *Forwarder) reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the RIB: %w", err)
 	}
-	if err := f.trace(ctx, importer, rib, nil); err != nil {
+	if err := f.trace(ctx, importer, rib, nil, nil); err != nil {
 		return err
 	}
 	decided, err := f.decideAll(ctx, importer, rib)
@@ -326,18 +326,18 @@ func (f *Forwarder) setRefused(prefix netip.Prefix, refusals []plan.Refusal) {
 	f.refused[prefix] = refusals
 }
 
-// note logs a pass that failed, once per change. One that went through and looked at a part
-// alone says nothing of the others.
-func (f *Forwarder) note(err error) {
+// note logs a pass that failed, once per change, and reports whether it is one. A pass that went
+// through and looked at a part alone says nothing of the others.
+func (f *Forwarder) note(err error) (changed bool) {
 	if err == nil && (f.table.Failing() > 0 || f.behind) {
-		return
+		return false
 	}
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
 	f.mu.Lock()
-	changed := text != f.lastErr
+	changed = text != f.lastErr
 	f.lastErr = text
 	f.mu.Unlock()
 	switch {
@@ -347,6 +347,7 @@ func (f *Forwarder) note(err error) {
 	default:
 		f.log.Error("kernel routes are not as wanted", "error", firstLines(err, 5))
 	}
+	return changed
 }
 
 // firstLines keeps a log line readable when thousands of routes fail alike.

@@ -39,13 +39,17 @@ func (w *world) lead(addr, gateway string) {
 	w.mu.Lock()
 	delete(w.others, a)
 	if gateway != "" {
-		w.others[a] = routes.Route{
-			Key:      routes.Key{Prefix: netip.PrefixFrom(a, 24).Masked()},
-			NextHops: []routes.NextHop{{Gateway: netip.MustParseAddr(gateway), Link: 2, Weight: 1}},
-		}
+		w.others[a] = kernelRoute(addr, gateway)
 	}
 	w.mu.Unlock()
 	signal(w.moved)
+}
+
+func kernelRoute(addr, gateway string) routes.Route {
+	return routes.Route{
+		Key:      routes.Key{Prefix: netip.PrefixFrom(netip.MustParseAddr(addr), 24).Masked()},
+		NextHops: []routes.NextHop{{Gateway: netip.MustParseAddr(gateway), Link: 2, Weight: 1}},
+	}
 }
 
 // gateway returns where the kernel sends a prefix; "" where it has no route.
@@ -117,6 +121,48 @@ func TestWorsePathIsTakenWhileNoBestOneLeadsAnywhere(t *testing.T) {
 		w.mustLead(t, "10.244.2.0/24", "192.0.2.7")
 		w.learnBy("10.244.2.0/24", via("198.51.100.9"))
 		w.mustLead(t, "10.244.2.0/24", "")
+	})
+}
+
+// While the ways of a stuck prefix's worse paths are looked for, the kernel may already lead others
+// elsewhere than their routes were decided by.
+func TestNextHopThatMovesWhileOthersAreLookedForIsFollowed(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		w.lead("198.51.100.7", "192.0.2.1")
+		w.learnBy("10.244.2.0/24", via("198.51.100.7"))
+		w.learnBy("10.244.3.0/24", via("198.51.100.9"))
+		w.mustLead(t, "10.244.2.0/24", "192.0.2.1")
+		time.Sleep(time.Minute)
+		w.mu.Lock()
+		w.others[netip.MustParseAddr("198.51.100.7")] = kernelRoute("198.51.100.7", "192.0.2.2")
+		w.mu.Unlock()
+		w.learnBy("10.244.4.0/24", via("198.51.100.9"), via("198.51.100.8"))
+		synctest.Wait()
+		signal(w.moved)
+		w.mustLead(t, "10.244.2.0/24", "192.0.2.2")
+	})
+}
+
+// A stuck prefix is looked at every second, of which nobody has to hear while nothing comes of it.
+func TestReviewThatChangesNothingIsNoNews(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		reports := func() int {
+			w.mu.Lock()
+			before := w.reports
+			w.mu.Unlock()
+			time.Sleep(time.Minute)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.reports - before
+		}
+		idle := reports()
+		w.learnBy("10.244.2.0/24", via("198.51.100.7"))
+		time.Sleep(time.Minute)
+		if stuck := reports(); stuck > idle {
+			t.Errorf("%d reports a minute with a stuck prefix, %d without", stuck, idle)
+		}
 	})
 }
 

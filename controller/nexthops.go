@@ -20,8 +20,9 @@ const (
 	reviewShare  = 50
 )
 
-// trace finds out where the next hops of the RIB lead, and those of more paths.
-func (f *Forwarder) trace(ctx context.Context, importer *plan.Importer, rib []bgp.RIBChange, more []bgp.Path) error {
+// trace finds out where the next hops of the RIB lead, and those of more paths. Of what decidedBy
+// knows that counts on, or retrace would not see that decisions rest on something else; it may be nil.
+func (f *Forwarder) trace(ctx context.Context, importer *plan.Importer, rib []bgp.RIBChange, more []bgp.Path, decidedBy *plan.Ways) error {
 	seen := map[netip.Addr]bool{}
 	note := func(paths []bgp.Path) {
 		for _, addr := range importer.Remote(paths) {
@@ -37,23 +38,25 @@ func (f *Forwarder) trace(ctx context.Context, importer *plan.Importer, rib []bg
 	if err != nil {
 		return fmt.Errorf("finding out where next hops lead: %w", err)
 	}
+	decidedBy.Keep(others)
 	f.ways = importer.Ways(rib, remote, others)
 	return nil
 }
 
-// retrace does all again when the kernel leads a next hop elsewhere than it did.
-func (f *Forwarder) retrace(ctx context.Context) error {
+// retrace does all again when the kernel leads a next hop elsewhere than it did, and reports whether
+// that is so.
+func (f *Forwarder) retrace(ctx context.Context) (moved bool, err error) {
 	if f.ways == nil || len(f.ways.Rests()) == 0 {
-		return nil
+		return false, nil
 	}
 	others, err := f.kernel.Follow(ctx, f.ways.Rests())
 	if err != nil {
-		return fmt.Errorf("finding out where next hops lead: %w", err)
+		return false, fmt.Errorf("finding out where next hops lead: %w", err)
 	}
 	if f.ways.SameOthers(others) {
-		return nil
+		return false, nil
 	}
-	return f.soon(ctx)
+	return true, f.soon(ctx)
 }
 
 // decideAmong decides about prefixes none of whose best paths leads anywhere, and notes them.
@@ -63,7 +66,9 @@ func (f *Forwarder) decideAmong(ctx context.Context, importer *plan.Importer, st
 		return nil, nil
 	}
 	for _, prefix := range stuck {
-		f.stuck[prefix] = true
+		if _, known := f.stuck[prefix]; !known {
+			f.stuck[prefix] = plan.Decision{}
+		}
 	}
 	began := time.Now()
 	defer func() { f.reviewedAt, f.reviewTook = time.Now(), time.Since(began) }()
@@ -82,7 +87,9 @@ func (f *Forwarder) decideAmong(ctx context.Context, importer *plan.Importer, st
 		decided[r.Prefix] = importer.DecideAmong(r, f.ways)
 	}
 	for prefix, d := range decided {
-		if !d.Stuck {
+		if d.Stuck {
+			f.stuck[prefix] = d
+		} else {
 			delete(f.stuck, prefix)
 		}
 	}
@@ -106,23 +113,31 @@ func (f *Forwarder) traceMore(ctx context.Context, importer *plan.Importer, rank
 			return fmt.Errorf("reading the RIB: %w", err)
 		}
 	}
-	return f.trace(ctx, importer, rib, more)
+	return f.trace(ctx, importer, rib, more, f.ways)
 }
 
-// review decides again about prefixes whose best paths lead nowhere.
-func (f *Forwarder) review(ctx context.Context) error {
+// review decides again about prefixes whose best paths lead nowhere, and reports whether that
+// changes anything.
+func (f *Forwarder) review(ctx context.Context) (changed bool, err error) {
 	importer, _ := f.current()
 	if importer == nil {
-		return nil
+		return false, nil
 	}
-	among, err := f.decideAmong(ctx, importer, slices.Collect(maps.Keys(f.stuck)), nil)
+	before := maps.Clone(f.stuck)
+	among, err := f.decideAmong(ctx, importer, slices.Collect(maps.Keys(before)), nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var changes []routes.Change
 	for prefix, d := range among {
+		if d.Equal(before[prefix]) {
+			continue
+		}
 		f.setRefused(prefix, d.Refusals)
 		changes = append(changes, routes.Change{Key: importer.Key(prefix), Route: d.Route})
 	}
-	return f.table.Update(ctx, changes)
+	if len(changes) == 0 {
+		return false, nil
+	}
+	return true, f.table.Update(ctx, changes)
 }

@@ -115,6 +115,12 @@ type Decision struct {
 	Stuck bool
 }
 
+// Equal reports whether the two come to the same.
+func (d Decision) Equal(other Decision) bool {
+	sameRoute := d.Route == other.Route || d.Route != nil && other.Route != nil && d.Route.Equal(*other.Route)
+	return sameRoute && d.Stuck == other.Stuck && slices.Equal(d.Refusals, other.Refusals)
+}
+
 // Decide returns what becomes of a prefix. A prefix without paths has neither route nor
 // refusals. ways may be nil where no next hop needs them.
 func (im *Importer) Decide(c bgp.RIBChange, ways *Ways) Decision {

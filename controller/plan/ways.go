@@ -36,6 +36,21 @@ func (w *Ways) SameOthers(own map[netip.Addr]routes.Route) bool {
 	return maps.EqualFunc(w.own, own, routes.Route.Equal)
 }
 
+// Keep puts the kernel's own routes that the ways were found by in place of what is known of the
+// same addresses now. There may be no ways.
+func (w *Ways) Keep(now map[netip.Addr]routes.Route) {
+	if w == nil {
+		return
+	}
+	for _, addr := range w.rests {
+		if route, ok := w.own[addr]; ok {
+			now[addr] = route
+		} else {
+			delete(now, addr)
+		}
+	}
+}
+
 // Knows reports whether the ways to all these addresses have been looked for.
 func (w *Ways) Knows(remote []netip.Addr) bool {
 	return !slices.ContainsFunc(remote, func(addr netip.Addr) bool {
