@@ -11,6 +11,7 @@ import (
 const (
 	slowSeconds = 1.0 // from here on a test is slow
 	slowMost    = 10  // how many slow tests are named
+	wordsMost   = 8   // how many lines of a failed test are repeated
 )
 
 // summary prints what is worth knowing when all is over; the totals come last.
@@ -57,7 +58,18 @@ func (t *tally) print(heading string, output []string) {
 	fmt.Fprintf(t.out, "%s\n%s", heading, text)
 }
 
-// position is where t.Skip was called.
+// words returns the last lines that a failed test itself said, for the logs of daemons may stand
+// between them and the end.
+func words(output []string) (said []string) {
+	for _, line := range output {
+		if position.MatchString(line) {
+			said = append(said, "  "+strings.TrimSpace(line))
+		}
+	}
+	return said[max(0, len(said)-wordsMost):]
+}
+
+// position is where t.Skip, or the like, was called.
 var position = regexp.MustCompile(`^\s*[\w.-]+\.go:\d+: `)
 
 // reason returns what a skipped test said, on one line.

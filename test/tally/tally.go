@@ -54,7 +54,7 @@ type tally struct {
 	builds   map[string][]string // output of the compiler by package, until it fails
 
 	passed, failed, skipped int
-	failures                []string
+	failures                []string // lines of the summary
 	skips, measured, slow   []note
 }
 
@@ -196,14 +196,10 @@ func (t *tally) failTest(id testID, r *running, how string) {
 		parent.failedWithin = true
 	}
 	if !r.failedWithin {
-		t.fail(id.pkg, id.String())
+		t.failed++
+		t.pack(id.pkg).failed++
+		t.failures = append(append(t.failures, id.String()), words(r.output)...)
 	}
-}
-
-func (t *tally) fail(pkg, what string) {
-	t.failed++
-	t.pack(pkg).failed++
-	t.failures = append(t.failures, what)
 }
 
 // endPackage counts tests that never ended, as after a panic, as failed.

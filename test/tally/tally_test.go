@@ -74,7 +74,7 @@ func TestFailedTestIsPrintedInFull(t *testing.T) {
 	out, _ := tallied(t, stream("start",
 		"run TestA", "output TestA === RUN   TestA", "output TestA     a_test.go:7: want 1", "output TestA panic: got 2", "fail TestA",
 		"run TestB", "output TestB     b_test.go:9: quiet", "pass TestB", "fail -"))
-	for _, want := range []string{"--- FAIL example/p TestA", "a_test.go:7: want 1\npanic: got 2\n", "Failed:\n  example/p TestA\n"} {
+	for _, want := range []string{"--- FAIL example/p TestA", "a_test.go:7: want 1\npanic: got 2\n", "Failed:\n  example/p TestA\n    a_test.go:7: want 1\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
