@@ -19,7 +19,10 @@ type FRR struct {
 	daemons []*Process // in the order they were started, zebra first
 }
 
-var frrPrograms = []string{"zebra", "bgpd", "bfdd", "staticd", "vtysh"}
+// frrDir is where FRR's daemons are. OpenBGPD has a bgpd, too, which is on PATH.
+const frrDir = "/usr/lib/frr/"
+
+var frrPrograms = []string{frrDir + "zebra", frrDir + "bgpd", frrDir + "bfdd", frrDir + "staticd", "vtysh"}
 
 // FRR adds a router with this frr.conf; Lab.Up starts it. zebra and bgpd always
 // run, bfdd and staticd when the configuration speaks of them. It needs "no bgp
@@ -99,7 +102,7 @@ func (r *FRR) Up(ctx context.Context) error {
 // others, which wait ten seconds before they try again; its vty opens last.
 func (r *FRR) startDaemon(ctx context.Context, name string) error {
 	argv := []string{
-		name, "-z", r.sockets() + "/zserv.api", "--vty_socket", r.sockets(), "-i", r.sockets() + "/" + name + ".pid",
+		frrDir + name, "-z", r.sockets() + "/zserv.api", "--vty_socket", r.sockets(), "-i", r.sockets() + "/" + name + ".pid",
 		"-f", "/dev/null", "-P", "0", "--log", "stdout",
 	}
 	if name == "bfdd" {

@@ -241,13 +241,16 @@ func nameOf(host string) string {
 
 // searchPath is PATH and where Debian keeps what only root uses.
 func searchPath() string {
-	return os.Getenv("PATH") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/frr"
+	return os.Getenv("PATH") + ":/usr/local/sbin:/usr/sbin:/sbin"
 }
 
 // need reports the first of the programs that is not installed.
 func need(programs ...string) error {
 next:
 	for _, program := range programs {
+		if _, err := exec.LookPath(program); err == nil {
+			continue
+		}
 		for _, dir := range filepath.SplitList(searchPath()) {
 			if _, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
 				continue next
