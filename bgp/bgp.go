@@ -138,6 +138,7 @@ type Peer struct {
 
 	Families        []Family // sorted, at least one
 	GracefulRestart bool
+	AddPaths        AddPaths
 
 	// Down says in words why there is to be no session for the time being; "": it is tried.
 	Down string
@@ -187,7 +188,7 @@ func (p Peer) Equal(other Peer) bool {
 		p.HoldTime == other.HoldTime && p.Keepalive == other.Keepalive && p.ConnectRetry == other.ConnectRetry &&
 		p.EBGPMultihopTTL == other.EBGPMultihopTTL && p.GracefulRestart == other.GracefulRestart && p.NextHops == other.NextHops && p.Down == other.Down &&
 		p.LocalASN == other.LocalASN && p.TTLSecurityHops == other.TTLSecurityHops && p.Shutdown == other.Shutdown && p.ShutdownMessage == other.ShutdownMessage &&
-		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection && p.Limit == other.Limit && p.AnyExternal == other.AnyExternal && p.ExtendedNextHop == other.ExtendedNextHop &&
+		p.ClusterID == other.ClusterID && p.Reflection == other.Reflection && p.Limit == other.Limit && p.AnyExternal == other.AnyExternal && p.ExtendedNextHop == other.ExtendedNextHop && p.AddPaths == other.AddPaths &&
 		slices.Equal(p.Families, other.Families) && p.SameImport(other)
 }
 
@@ -411,17 +412,22 @@ type Session struct {
 	HoldTime        time.Duration // negotiated; 0 unless Established
 	GracefulRestart bool          // both sides offered it
 	ExtendedNextHop bool          // the peer takes IPv6 next hops for IPv4 (RFC 8950)
+	Capabilities    []string      // names of those that both sides announced (RFC 5492), sorted
 	Families        []FamilySession
 }
 
 // FamilySession is what a session holds of one negotiated family. The counts are 0 unless
-// the session is Established.
+// the session is Established. They are of prefixes; of what the peer tells in several paths to
+// a prefix, of paths.
 type FamilySession struct {
 	Family     Family
 	EndOfRIB   bool // the peer has sent it since the session came up
 	Received   int
 	Accepted   int
 	Advertised int
+
+	ReceivesPaths bool // several paths to a prefix are received (RFC 7911, section 4)
+	SendsPaths    bool // and sent
 }
 
 // PeerError is what keeps one peer from being as it is wanted. It concerns nothing else.

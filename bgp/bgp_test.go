@@ -85,6 +85,8 @@ func TestPeersThatDifferInAnyFieldAreNotEqual(t *testing.T) {
 			field.Set(reflect.ValueOf(NextHops{IPv6: netip.MustParseAddr("2001:db8::1")}))
 		case "Limit":
 			field.Set(reflect.ValueOf(PrefixLimit{Shutdown: true}))
+		case "AddPaths":
+			field.Set(reflect.ValueOf(AddPaths{SendMax: 2}))
 		case "Families":
 			field.Set(reflect.ValueOf([]Family{IPv4Unicast}))
 		case "Import":

@@ -25,8 +25,6 @@ var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 	{"spec.interface", func(s *BGPPeerSpec) bool { return s.Interface != "" }},
 	{"spec.listenRange", func(s *BGPPeerSpec) bool { return s.ListenRange != "" }},
 	{"spec.bfd", func(s *BGPPeerSpec) bool { return s.BFD != nil }},
-	{"spec.addPaths.receive", func(s *BGPPeerSpec) bool { return s.AddPaths != nil && isNot(s.AddPaths.Receive, false) }},
-	{"spec.addPaths.sendMax", func(s *BGPPeerSpec) bool { return s.AddPaths != nil && isNot(s.AddPaths.SendMax, 0) }},
 }
 
 var advertisementFieldsWithoutEffect = []without[BGPAdvertisementSpec]{

@@ -34,6 +34,7 @@ var withEffect = map[string][]string{
 	v1alpha1.KindBGPPeer: {
 		"spec.nodeSelector", "spec.address", "spec.port", "spec.asn", "spec.asnType Internal", "spec.asnType External",
 		"spec.localASN", "spec.localAddress", "spec.localInterface", "spec.extendedNextHop", "spec.passive", "spec.ttlSecurityHops", "spec.allowOwnAS",
+		"spec.addPaths.receive", "spec.addPaths.sendMax",
 		"spec.defaultGateway.family IPv4", "spec.defaultGateway.family IPv6", "spec.adminState Down", "spec.adminMessage", "spec.import.localPref",
 		"spec.import.maxPrefixes", "spec.import.maxPrefixesAction Shutdown", "spec.import.maxPrefixesRestartSeconds",
 		"spec.timers.holdTimeSeconds", "spec.timers.keepaliveTimeSeconds", "spec.timers.connectRetrySeconds",

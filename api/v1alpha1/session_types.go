@@ -23,15 +23,19 @@ type DefaultGateway struct {
 // AddPaths exchanges several paths to one prefix (RFC 7911).
 type AddPaths struct {
 	// receive says whether we ask the router for several paths (RFC 7911, section
-	// 4), default false. Changing it resets the sessions.
+	// 4), default false. All of them are learned, and those that are equally good
+	// share the traffic, up to the speaker's kernel.maxPaths. Counts of prefixes
+	// that the router tells are then counts of paths, and so is maxPrefixes.
+	// Changing it resets the sessions.
 	//
 	// +optional
 	// +kubebuilder:default=false
 	Receive *bool `json:"receive,omitempty"`
 
 	// sendMax is how many paths to a prefix we tell the router at most, 0 to 16,
-	// default 0: the best alone, without a path identifier. Changing it resets the
-	// sessions.
+	// default 0: the best alone, without a path identifier. What counts are those
+	// told since the session came up; those there before are told in any case.
+	// Changing it resets the sessions.
 	//
 	// +optional
 	// +kubebuilder:default=0

@@ -282,11 +282,9 @@ func (s *Speaker) changePaths(ctx context.Context, set map[netip.Prefix]int, gon
 		if ctx.Err() != nil {
 			return errs
 		}
-		if err := s.addPath(ctx, prefix, class); err != nil {
+		if err := s.movePath(ctx, prefix, class); err != nil {
 			errs = append(errs, &bgp.PrefixError{Prefix: prefix, Err: err})
-			continue
 		}
-		s.held.paths[prefix] = class
 	}
 	for _, prefix := range gone {
 		if ctx.Err() != nil {
@@ -299,6 +297,20 @@ func (s *Speaker) changePaths(ctx context.Context, set map[netip.Prefix]int, gon
 		delete(s.held.paths, prefix)
 	}
 	return errs
+}
+
+// movePath adds the path of a prefix in its class, and then takes away that of the class it was in.
+func (s *Speaker) movePath(ctx context.Context, prefix netip.Prefix, class int) error {
+	if err := s.addPath(ctx, prefix, class); err != nil {
+		return err
+	}
+	if old, known := s.held.paths[prefix]; known && old != class {
+		if err := s.deletePath(ctx, prefix, old); err != nil {
+			return fmt.Errorf("withdrawing what was told before: %w", err)
+		}
+	}
+	s.held.paths[prefix] = class
+	return nil
 }
 
 func (s *Speaker) addPath(ctx context.Context, prefix netip.Prefix, class int) error {

@@ -43,6 +43,7 @@ type fakeOptions struct {
 	restart  bool // offers graceful restart
 	ttl      int  // of its packets; 0: the kernel's default
 	extended bool // takes IPv6 next hops for IPv4
+	paths    bool // sends several paths to a prefix
 }
 
 // dial brings the session up, or returns why it does not come up.
@@ -132,6 +133,9 @@ func (p *fakePeer) openMessage() *packet.BGPMessage {
 	}
 	if p.extended {
 		capabilities = append(capabilities, packet.NewCapExtendedNexthop([]*packet.CapExtendedNexthopTuple{packet.NewCapExtendedNexthopTuple(packet.RF_IPv4_UC, packet.AFI_IP6)}))
+	}
+	if p.paths {
+		capabilities = append(capabilities, packet.NewCapAddPath([]*packet.CapAddPathTuple{packet.NewCapAddPathTuple(packet.RF_IPv4_UC, packet.BGP_ADD_PATH_SEND)}))
 	}
 	if p.restart {
 		capabilities = append(capabilities, packet.NewCapGracefulRestart(false, false, 120, []*packet.CapGracefulRestartTuple{

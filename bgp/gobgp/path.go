@@ -19,6 +19,10 @@ const (
 )
 
 // localPath renders a prefix that we originate. Its next hop is left to the export policy.
+//
+// Each class has a path of its own, by its path identifier: a peer that is told several paths to
+// a prefix (RFC 7911) would never hear of a path that has come to be in a class that the peer does
+// not hear, where GoBGP sends it nothing at all. The path of the old class is withdrawn, which it hears.
 func localPath(prefix netip.Prefix, class int) (*api.Path, error) {
 	family := apiFamily(bgp.FamilyOf(prefix.Addr()))
 	nlri, err := anypb.New(&api.IPAddressPrefix{Prefix: prefix.Addr().String(), PrefixLen: uint32(prefix.Bits())})
@@ -33,7 +37,7 @@ func localPath(prefix netip.Prefix, class int) (*api.Path, error) {
 			Nlris:    []*anypb.Any{nlri},
 		}
 	}
-	path := &api.Path{Family: family, Nlri: nlri}
+	path := &api.Path{Family: family, Nlri: nlri, Identifier: uint32(class)}
 	for _, attr := range []proto.Message{
 		&api.OriginAttribute{Origin: originIGP},
 		nextHop,

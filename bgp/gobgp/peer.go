@@ -81,6 +81,7 @@ func apiPeer(p bgp.Peer, gr gracefulRestart, guarded bool) *api.Peer {
 		family := &api.AfiSafi{
 			Config:            &api.AfiSafiConfig{Family: apiFamily(f), Enabled: true},
 			MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: restart}},
+			AddPaths:          &api.AddPaths{Config: &api.AddPathsConfig{Receive: p.AddPaths.Receive, SendMax: uint32(p.AddPaths.SendMax)}},
 		}
 		if restart && gr.longLived > 0 {
 			family.LongLivedGracefulRestart = &api.LongLivedGracefulRestart{

@@ -96,7 +96,7 @@ func (s *Speaker) describe(session *bgp.Session, p bgp.Peer, peer *api.Peer) {
 		}
 		return
 	}
-	remote := capabilities(peer.GetState().GetRemoteCap())
+	local, remote := capabilities(peer.GetState().GetLocalCap()), capabilities(peer.GetState().GetRemoteCap())
 	session.HoldTime = time.Duration(peer.GetTimers().GetState().GetNegotiatedHoldTime()) * time.Second
 	session.ExtendedNextHop = remote.extendedNextHop
 	session.GracefulRestart = remote.gracefulRestart && peer.GetGracefulRestart().GetEnabled()
@@ -112,8 +112,12 @@ func (s *Speaker) describe(session *bgp.Session, p bgp.Peer, peer *api.Peer) {
 			// at least five seconds between two.
 			EndOfRIB: !record.endOfRIB[family].Before(up),
 			Received: int(af.GetState().GetReceived()),
+
+			ReceivesPaths: slices.Contains(local.receivesPaths, family) && slices.Contains(remote.sendsPaths, family),
+			SendsPaths:    slices.Contains(local.sendsPaths, family) && slices.Contains(remote.receivesPaths, family),
 		})
 	}
+	session.Capabilities = sharedNames(local, remote, session.Families)
 }
 
 // withHint says what the kernel cannot: a wrong password looks like silence.

@@ -167,6 +167,9 @@ func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
 		peer.TTLSecurityHops = uint8(*spec.TTLSecurityHops)
 	}
 	peer.ExtendedNextHop = spec.ExtendedNextHop != nil && *spec.ExtendedNextHop
+	if paths := spec.AddPaths; paths != nil {
+		peer.AddPaths = bgp.AddPaths{Receive: *paths.Receive, SendMax: uint8(*paths.SendMax)}
+	}
 	if spec.AllowOwnAS != nil {
 		peer.AllowOwnAS = uint8(*spec.AllowOwnAS)
 	}

@@ -78,6 +78,8 @@ func peerChanges(a, b bgp.Peer) []string {
 	out = note(out, a.LocalAddress != b.LocalAddress, "localAddress")
 	out = note(out, a.Passive != b.Passive, "passive")
 	out = note(out, a.Password != b.Password, "password")
+	out = note(out, a.AddPaths.Receive != b.AddPaths.Receive, "addPaths.receive")
+	out = note(out, a.AddPaths.SendMax != b.AddPaths.SendMax, "addPaths.sendMax")
 	return note(out, !slices.Equal(a.Families, b.Families), "families")
 }
 

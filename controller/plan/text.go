@@ -100,6 +100,12 @@ func writePeer(b *strings.Builder, p bgp.Peer) {
 	if p.TTLSecurityHops > 0 {
 		fmt.Fprintf(b, " ttl-security %d", p.TTLSecurityHops)
 	}
+	if p.AddPaths.Receive {
+		b.WriteString(" add-paths receive")
+	}
+	if p.AddPaths.SendMax > 0 {
+		fmt.Fprintf(b, " add-paths send %d", p.AddPaths.SendMax)
+	}
 	if p.AllowOwnAS > 0 {
 		fmt.Fprintf(b, " allow-own-as %d", p.AllowOwnAS)
 	}

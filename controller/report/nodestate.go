@@ -223,6 +223,7 @@ func sessionRow(s Session) v1alpha1.SessionStatus {
 		State:           v1alpha1.SessionState(cmp.Or(s.State, bgp.Idle)),
 		LastError:       valid(s.LastError),
 		HoldTimeSeconds: count(int(s.HoldTime / time.Second)),
+		Capabilities:    slices.Clone(s.Capabilities),
 	}
 	if !s.Since.IsZero() {
 		since := seconds(s.Since)

@@ -90,6 +90,9 @@ type Session struct {
 // ReasonMaxPrefixes is that of a Problem: a router tells more prefixes than its BGPPeer says.
 const ReasonMaxPrefixes = "MaxPrefixesExceeded"
 
+// ReasonAddPathsRefused is that of a Problem: a router lacks what addPaths asks of it.
+const ReasonAddPathsRefused = "AddPathsRefused"
+
 // Problem is one thing that is not done, and why.
 type Problem struct {
 	Kind, Name string

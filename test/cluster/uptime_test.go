@@ -340,8 +340,11 @@ func (l *liveRig) kernel(want ...string) error {
 }
 
 // says reports whether the status of an object, such as "BGPPeer_tor", holds all these words.
-func (l *liveRig) says(object string, words ...string) error {
-	text, err := os.ReadFile(filepath.Join(l.n.Dir(), "state", "status", object+".yaml"))
+func (l *liveRig) says(object string, words ...string) error { return l.n.says(object, words...) }
+
+// says is that of a node whose state folder is "state" in its own.
+func (n *node) says(object string, words ...string) error {
+	text, err := os.ReadFile(filepath.Join(n.Dir(), "state", "status", object+".yaml"))
 	flat := strings.Join(strings.Fields(string(text)), " ") // long lines are folded
 	for _, word := range words {
 		if err == nil && !strings.Contains(flat, word) {
