@@ -19,8 +19,10 @@ import (
 type following struct {
 	mu    sync.Mutex
 	addrs []netip.Addr // sorted
-	links map[int]bool // over which the ways to them lead; nil: not known
-	feed  *os.File     // nil while nobody watches
+	// prefixes are those of which it is asked whether there is a route.
+	prefixes map[netip.Prefix]bool
+	links    map[int]bool // over which the ways to them lead; nil: not known
+	feed     *os.File     // nil while nobody watches
 }
 
 // Follow returns, for each address, the route of others in the main table that leads to it:
@@ -71,22 +73,30 @@ func preferred(a, b routes.Route) bool {
 	return a.Metric < b.Metric
 }
 
-// follow notes the addresses and has the kernel tell of the routes of others, or no longer:
-// without an address they would only wake us.
+// follow notes the addresses.
 func (f *FIB) follow(sorted []netip.Addr) error {
+	return f.listen(func(following *following) { following.addrs, following.links = sorted, nil })
+}
+
+// listen changes what somebody wants to know, and has the kernel tell of the routes of others,
+// or no longer: where nobody does they would only wake us.
+func (f *FIB) listen(change func(*following)) error {
 	f.following.mu.Lock()
 	defer f.following.mu.Unlock()
-	begins, ends := len(f.following.addrs) == 0 && len(sorted) > 0, len(f.following.addrs) > 0 && len(sorted) == 0
-	f.following.addrs, f.following.links = sorted, nil
-	if f.following.feed == nil || !begins && !ends {
+	was := f.following.wanted()
+	change(&f.following)
+	if f.following.feed == nil || f.following.wanted() == was {
 		return nil
 	}
 	err := f.tune(f.following.feed)
 	if err != nil {
-		f.following.addrs = nil // the next time begins again
+		f.following.addrs, f.following.prefixes = nil, nil // the next time begins again
 	}
 	return err
 }
+
+// wanted reports whether routes of others matter.
+func (f *following) wanted() bool { return len(f.addrs)+len(f.prefixes) > 0 }
 
 // tune attaches the filter that what is followed asks for.
 func (f *FIB) tune(feed *os.File) error {
@@ -96,7 +106,7 @@ func (f *FIB) tune(feed *os.File) error {
 	}
 	var attached error
 	err = raw.Control(func(fd uintptr) {
-		attached = attach(int(fd), filter(f.protocol, f.conn.port(), len(f.following.addrs) > 0))
+		attached = attach(int(fd), filter(f.protocol, f.conn.port(), f.following.wanted()))
 	})
 	if err = errors.Join(err, attached); err != nil {
 		return fmt.Errorf("listening to the kernel's changes: %w", err)

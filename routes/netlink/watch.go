@@ -35,6 +35,8 @@ type Event struct {
 	Moved bool
 	// Default: a default route of somebody else came, went or changed.
 	Default bool
+	// Routed: a route of somebody else to a prefix that Routed asked for came, went or changed.
+	Routed bool
 }
 
 // maxKeys bounds an Event: past it, reading everything is no dearer.
@@ -193,7 +195,7 @@ func (w *watcher) drain(receive func([]byte) (int, error)) bool {
 
 func (w *watcher) news() bool {
 	p := &w.pending
-	return p.Resync || p.Host || p.Moved || p.Default || len(p.Routes) > 0 || len(p.Fallen) > 0
+	return p.Resync || p.Host || p.Moved || p.Default || p.Routed || len(p.Routes) > 0 || len(p.Fallen) > 0
 }
 
 func (w *watcher) read(b []byte) {
@@ -246,6 +248,7 @@ func (w *watcher) seeRoute(h header, payload []byte) {
 	}
 	w.pending.Default = w.pending.Default || isDefault(p.route)
 	w.pending.Moved = w.pending.Moved || w.following.moves(p.route)
+	w.pending.Routed = w.pending.Routed || w.following.concerns(p.route)
 }
 
 // take returns what is pending and begins anew.
@@ -256,7 +259,7 @@ func (w *watcher) take() Event {
 	event.Links = slices.Compact(event.Links)
 	event.Routes, event.Fallen = sorted(event.Routes), sorted(event.Fallen)
 	if len(event.Links)+len(event.Routes)+len(event.Fallen) > maxKeys {
-		return Event{Resync: true, Host: event.Host, Moved: event.Moved, Default: event.Default}
+		return Event{Resync: true, Host: event.Host, Moved: event.Moved, Default: event.Default, Routed: event.Routed}
 	}
 	return event
 }
