@@ -32,8 +32,8 @@ type Source interface {
 type Host interface {
 	// Changed is readable when Local may return something new.
 	Changed() <-chan struct{}
-	// Local returns the facts, with the default gateways where those are asked for.
-	Local(ctx context.Context, gateways bool) (plan.Local, error)
+	// Local returns the facts, with those that are asked for.
+	Local(ctx context.Context, needs plan.Needs) (plan.Local, error)
 }
 
 // Speaker speaks BGP.

@@ -35,7 +35,7 @@ func gateSite(delay time.Duration, probes []string, aggregation int32, services 
 	}
 	w.advertise(aggregation)
 	w.serve(services)
-	local, _ := host{world: w}.Local(context.Background(), false)
+	local, _ := host{world: w}.Local(context.Background(), plan.Needs{})
 	local.NodeName = "node-1"
 	return w.snap, local
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 	"github.com/fairway-bgp/fairway/controller/plan"
 	"github.com/fairway-bgp/fairway/controller/report"
@@ -56,16 +55,15 @@ type Options struct {
 type Loop struct {
 	Options
 
-	snap   *snapshot.Snapshot
-	source report.Source
-	local  plan.Local
-	// gateways says that the plan rests on the default gateways.
-	gateways bool
-	plan     *plan.Plan // nil until the first
-	applied  error      // what the last Apply said
-	hostErr  error
-	blind    bool          // the sessions could not be read
-	retry    time.Duration // 0: nothing to try again
+	snap    *snapshot.Snapshot
+	source  report.Source
+	local   plan.Local
+	needs   plan.Needs // what of it the plan rests on
+	plan    *plan.Plan // nil until the first
+	applied error      // what the last Apply said
+	hostErr error
+	blind   bool          // the sessions could not be read
+	retry   time.Duration // 0: nothing to try again
 
 	reported     time.Time // when the last report was begun
 	plans        report.Plans
@@ -169,8 +167,8 @@ func (l *Loop) replan(ctx context.Context) error {
 	if l.snap == nil {
 		return nil
 	}
-	if need := plan.NeedsGateways(l.snap, l.plan); need != l.gateways {
-		l.gateways = need
+	if needs := plan.NeedsOf(l.snap, l.plan); !needs.Equal(l.needs) {
+		l.needs = needs
 		l.readHost(ctx)
 	}
 	if l.plan == nil && l.snap.Nodes[l.Node] == nil {
@@ -206,7 +204,7 @@ func (l *Loop) replan(ctx context.Context) error {
 // what cannot be read keeps its last value. It waits for whoever is changing the kernel's
 // network, which no plan of something else should.
 func (l *Loop) readHost(ctx context.Context) (changed bool) {
-	local, err := l.Host.Local(ctx, l.gateways)
+	local, err := l.Host.Local(ctx, l.needs)
 	if err != nil {
 		changed = l.hostErr == nil
 		if l.hostErr == nil {
@@ -417,10 +415,7 @@ func (l *Loop) advertised(sessions []bgp.Session) []report.Advertised {
 	}
 	var out []report.Advertised
 	for _, said := range l.plan.Said(func(peer string) bool { return up[peer] }, l.held) {
-		row := report.Advertised{Name: said.Advertisement, Source: v1alpha1.AdvertisedFromServices, Advertised: said.Advertised, Down: said.Down, Rejected: said.Rejected}
-		if said.Pods {
-			row.Source = v1alpha1.AdvertisedFromPodCIDRs
-		}
+		row := report.Advertised{Name: said.Advertisement, Source: said.Source, Advertised: said.Advertised, Down: said.Down, Rejected: said.Rejected}
 		switch { // what else waits is a matter of time
 		case said.Waiting > 0 && l.gate.verdict.passage == shut:
 			reject(&row, waitProbeBad, said.Waiting)

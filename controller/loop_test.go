@@ -233,7 +233,7 @@ type host struct {
 
 func (h host) Changed() <-chan struct{} { return h.changed }
 
-func (h host) Local(context.Context, bool) (plan.Local, error) {
+func (h host) Local(context.Context, plan.Needs) (plan.Local, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.hostReads++

@@ -91,6 +91,9 @@ type BGPAdvertisementSpec struct {
 	NextHop NextHopPolicy `json:"nextHop,omitempty"`
 
 	// prefixes are advertised as they are written, at most 256. Absent: none.
+	// Refused, even by force: a default route, what lies inside a Service range or
+	// another node's pod CIDR, and another node's address. With to.mesh the other
+	// nodes take them in.
 	//
 	// +optional
 	// +listType=map
@@ -156,7 +159,8 @@ type AdvertisedPrefix struct {
 	Prefix string `json:"prefix"`
 
 	// force advertises the prefix from nodes that have no route to it as well,
-	// default false: only from nodes that have one.
+	// default false: only while the main table has one to exactly this prefix that
+	// Fairway has not learned, or the node has the one address that it is.
 	//
 	// +optional
 	// +kubebuilder:default=false

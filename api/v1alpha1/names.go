@@ -185,6 +185,10 @@ const (
 	ReasonNothingToAdvertise = "NothingToAdvertise"
 	// ReasonPrefixesRejected: prefixes are not advertised; status.rejected counts them.
 	ReasonPrefixesRejected = "PrefixesRejected"
+	// ReasonNoRoute: a node has no route to a prefix that a BGPAdvertisement writes. While
+	// any node advertises one of its prefixes, this is not counted as rejected: others may
+	// have the routes that one lacks.
+	ReasonNoRoute = "NoRoute"
 	// ReasonManyNodes: the full mesh has more than 100 nodes.
 	ReasonManyNodes = "ManyNodes"
 	// ReasonFewNodes: the full mesh has at most 100 nodes.

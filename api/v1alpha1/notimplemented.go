@@ -28,7 +28,6 @@ var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 }
 
 var advertisementFieldsWithoutEffect = []without[BGPAdvertisementSpec]{
-	{"spec.prefixes", func(s *BGPAdvertisementSpec) bool { return len(s.Prefixes) > 0 }},
 	{"spec.fromMesh", func(s *BGPAdvertisementSpec) bool { return s.FromMesh != nil }},
 	{"spec.nextHop Unchanged", func(s *BGPAdvertisementSpec) bool { return s.NextHop == NextHopUnchanged }},
 }

@@ -43,7 +43,7 @@ var withEffect = map[string][]string{
 		"spec.import.allow.prefix", "spec.import.allow.minLength", "spec.import.allow.maxLength",
 	},
 	v1alpha1.KindBGPAdvertisement: {
-		"spec.nodeSelector", "spec.to.peerSelector", "spec.to.mesh", "spec.podCIDRs",
+		"spec.nodeSelector", "spec.to.peerSelector", "spec.to.mesh", "spec.podCIDRs", "spec.prefixes.prefix", "spec.prefixes.force",
 		"spec.services.addressTypes ClusterIP", "spec.services.addressTypes ExternalIP", "spec.services.addressTypes LoadBalancerIP",
 		"spec.services.selector", "spec.services.namespaceSelector", "spec.services.externalIPRanges", "spec.services.loadBalancerIPRanges",
 		"spec.services.aggregation.ipv4Length", "spec.services.aggregation.ipv6Length",

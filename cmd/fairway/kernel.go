@@ -27,6 +27,7 @@ type kernel struct {
 
 	sysctls  sysctls
 	gateways gateways
+	routed   routed
 }
 
 func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
@@ -50,7 +51,10 @@ func (k *kernel) Run(ctx context.Context) error {
 		if e.Resync || e.Default || k.gateways.over(e.Links) {
 			k.gateways.stale.Store(true)
 		}
-		if e.Resync || e.Host || e.Default {
+		if e.Resync || e.Routed || k.routed.over(e.Links) {
+			k.routed.stale.Store(true)
+		}
+		if e.Resync || e.Host || e.Default || e.Routed {
 			wake(k.host)
 		}
 		if k.suspect(e) {
@@ -89,8 +93,8 @@ func (k *kernel) Follow(ctx context.Context, addrs []netip.Addr) (map[netip.Addr
 
 // Local reads the facts of the host. Of the links of pods, which come and go all the time and
 // lead to no network, it says nothing: a plan that nothing concerns need not be made again.
-// The default gateways are among them where they are asked for.
-func (k *kernel) Local(ctx context.Context, gateways bool) (plan.Local, error) {
+// What takes a reading of the kernel's routes is among them where it is asked for.
+func (k *kernel) Local(ctx context.Context, needs plan.Needs) (plan.Local, error) {
 	facts, err := k.sysctls.readHost()
 	if err != nil {
 		return plan.Local{}, err
@@ -112,9 +116,12 @@ func (k *kernel) Local(ctx context.Context, gateways bool) (plan.Local, error) {
 			local.Addresses = append(local.Addresses, a.Addr)
 		}
 	}
-	if gateways {
-		local.Gateways, err = k.gateways.read(ctx, k.fib, facts)
+	if needs.Gateways {
+		if local.Gateways, err = k.gateways.read(ctx, k.fib, facts); err != nil {
+			return local, err
+		}
 	}
+	local.Routed, err = k.routed.read(ctx, k.fib, needs.Routes, facts)
 	return local, err
 }
 

@@ -67,6 +67,7 @@ type announcer struct {
 	b         *builder
 	sayings   []saying
 	podCIDRs  []netip.Prefix // this node's, that may be announced
+	literals  literals
 	claims    index[netip.Addr, claim]
 	slices    index[string, *snapshot.EndpointSlice] // by Service
 	members   index[netip.Prefix, netip.Addr]        // addresses of Services, by the aggregates that may stand for them
@@ -119,6 +120,7 @@ func (b *builder) planAdvertisements() {
 	a.listen()
 	a.refuseNoPodCIDR()
 	a.podCIDRs = b.ownPodCIDRs()
+	a.listenToPrefixes()
 	for _, slice := range b.snap.Slices.All() {
 		a.slices.add(slice.Service, slice)
 	}
@@ -130,6 +132,7 @@ func (b *builder) planAdvertisements() {
 	}
 	a.gather(a.claims.Map().Keys(), nil)
 	a.decide(slices.Values(a.podCIDRs))
+	a.decide(maps.Keys(a.literals.by))
 	a.decide(hostRoutes(a.claims.Map().Keys()))
 	a.decide(a.members.Map().Keys())
 	a.refuseOverridden()
@@ -237,6 +240,9 @@ func (a *announcer) sayingsOf(prefix netip.Prefix) (by sayings, endpoints int32)
 		h.host.each(func(i int) { says[i] = true })
 		endpoints = h.endpoints
 	}
+	for _, i := range a.literals.by[prefix] {
+		says[i] = true
+	}
 	for i := range says {
 		if count, _ := a.standing.Get(standing{prefix, i}); count > 0 {
 			says[i] = true
@@ -326,16 +332,21 @@ func lengthOf(length *int32, byDefault int) int {
 	return int(*length)
 }
 
+// loadAdvertisements finds the usable ones, those of other nodes too.
+func (b *builder) loadAdvertisements() {
+	for _, name := range slices.Sorted(maps.Keys(b.snap.Advertisements)) {
+		ad, ok := usable(b, "BGPAdvertisement", b.snap.Advertisements[name], b.prev.Advertisements, b.fallback.Advertisements)
+		if ok {
+			b.plan.Accepted.Advertisements[name] = ad
+		}
+	}
+}
+
 // advertisements returns the usable ones that select this node, the highest precedence first,
 // then the oldest.
 func (b *builder) advertisements() []*v1alpha1.BGPAdvertisement {
 	var out []*v1alpha1.BGPAdvertisement
-	for _, name := range slices.Sorted(maps.Keys(b.snap.Advertisements)) {
-		ad, ok := usable(b, "BGPAdvertisement", b.snap.Advertisements[name], b.prev.Advertisements, b.fallback.Advertisements)
-		if !ok {
-			continue
-		}
-		b.plan.Accepted.Advertisements[name] = ad
+	for _, ad := range b.plan.Accepted.Advertisements {
 		if selects(ad.Spec.NodeSelector, b.node.Labels) {
 			b.judge(Ref{"BGPAdvertisement", ad.Name}, ad.Generation, ad.NotImplemented())
 			out = append(out, ad)

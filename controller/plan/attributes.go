@@ -116,7 +116,7 @@ func (a *announcer) audience(by sayings, family bgp.Family, endpoints int32) *bg
 func (a *announcer) refuseOverridden() {
 	a.b.plan.Refusals = slices.DeleteFunc(a.b.plan.Refusals, func(r Refusal) bool { return r.Reason == ReasonOverridden })
 	for audience, lost := range a.lost {
-		if a.tally[group{audience, true}]+a.tally[group{audience, false}] > 0 {
+		if a.groups(audience) > 0 {
 			a.b.plan.Refusals = append(a.b.plan.Refusals, lost...)
 		}
 	}

@@ -6,33 +6,12 @@ import (
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
-	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
 
 // Gateway is a router that a default route points to.
 type Gateway struct {
 	Addr netip.Addr // with zone when link-local
 	Link int        // interface index
-}
-
-// NeedsGateways reports whether a plan for the snapshot after prev, nil at start, may rest on the
-// default gateways: by a BGPPeer as it is, or as it was when it was last accepted.
-func NeedsGateways(snap *snapshot.Snapshot, prev *Plan) bool {
-	forms := []map[string]*v1alpha1.BGPPeer{snap.Peers}
-	if snap.Fallback != nil {
-		forms = append(forms, snap.Fallback.Peers)
-	}
-	if prev != nil {
-		forms = append(forms, prev.Accepted.Peers)
-	}
-	for _, peers := range forms {
-		for _, p := range peers {
-			if p.Spec.DefaultGateway != nil {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // planGateways adds a session with each router that the default routes of a family point to.

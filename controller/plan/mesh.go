@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -22,12 +23,13 @@ const (
 type mesh struct {
 	own      part
 	password bgp.Secret
+	imports  []bgp.PrefixRule // what the other nodes may tell
 }
 
 // planMesh adds a session per family to every other node of our AS that the topology connects
 // this one with.
 func (b *builder) planMesh() {
-	m := mesh{own: b.partOf(b.node)}
+	m := mesh{own: b.partOf(b.node), imports: b.meshImports()}
 	if !m.own.meshes && !m.own.reflects {
 		return
 	}
@@ -120,7 +122,7 @@ func (b *builder) planMeshSession(m mesh, node *snapshot.Node, other part, f bgp
 		GracefulRestart: true,
 		ClusterID:       m.own.clusterID,
 		Reflection:      m.own.reflection(other),
-		Import:          b.pods,
+		Import:          m.imports,
 	}
 	if f == bgp.IPv4Unicast {
 		peer.NextHops.IPv4 = own
@@ -137,4 +139,30 @@ func (b *builder) planMeshSession(m mesh, node *snapshot.Node, other part, f bgp
 // MeshPeerName returns the name of the mesh session with a node at an address.
 func MeshPeerName(node string, addr netip.Addr) string {
 	return v1alpha1.MeshPeer + "/" + node + "/" + addr.String()
+}
+
+// meshImports returns what the other nodes may tell this one: the pod CIDRs, and those prefixes that
+// a BGPAdvertisement has nodes tell each other, each by itself.
+func (b *builder) meshImports() []bgp.PrefixRule {
+	var written []bgp.PrefixRule
+	for _, ad := range b.plan.Accepted.Advertisements {
+		if ad.Spec.To.Mesh == nil || !*ad.Spec.To.Mesh {
+			continue
+		}
+		for _, p := range ad.Spec.Prefixes {
+			if prefix, err := netip.ParsePrefix(p.Prefix); err == nil {
+				written = append(written, bgp.PrefixRule{Prefix: prefix, MinLength: uint8(prefix.Bits()), MaxLength: uint8(prefix.Bits())})
+			}
+		}
+	}
+	if len(written) == 0 {
+		return b.pods // shared by thousands of peers
+	}
+	rules := slices.Concat(b.pods, written)
+	slices.SortFunc(rules, compareRules)
+	return slices.Compact(rules)
+}
+
+func compareRules(a, b bgp.PrefixRule) int {
+	return cmp.Or(comparePrefixes(a.Prefix, b.Prefix), cmp.Compare(a.MinLength, b.MinLength), cmp.Compare(a.MaxLength, b.MaxLength))
 }

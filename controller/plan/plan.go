@@ -26,8 +26,11 @@ type Local struct {
 	// Sources are the addresses, by name of the link, that a session from there has as its own.
 	Sources map[string]Source
 	// Gateways are what the default routes of others with the best metric of each family point
-	// to; none unless [NeedsGateways].
+	// to; none unless [Needs] asks for them.
 	Gateways []Gateway
+	// Routed are those of the prefixes that [Needs] names to which others have a route that leads
+	// somewhere, or that refuses packets. Sorted.
+	Routed []netip.Prefix
 	// Sysctls are settings of the kernel that are not as they should be.
 	Sysctls []Sysctl
 }
@@ -214,6 +217,7 @@ func (b *builder) build() {
 		return
 	}
 	b.checkSysctls()
+	b.loadAdvertisements()
 	b.planPeers()
 	b.planMesh()
 	b.planAdvertisements()

@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "rewrite what the cases expect; read the
 // plan out. The sections of a case:
 //
 //	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A", "no carrier N",
-//	         "source LINK ADDRESS", "gateway ADDRESS link N" of a default route, "sysctl NAME VALUE WANTED required" (or "recommended")
+//	         "source LINK ADDRESS", "gateway ADDRESS link N" of a default route, "route PREFIX" of others, "sysctl NAME VALUE WANTED required" (or "recommended")
 //	*.yaml   the manifests
 //	endpoints  where Services have endpoints: "NAMESPACE/NAME FAMILY ready NODE, draining NODE", each one
 //	         for itself, the family both IPv4 and IPv6 where it is "both", the node "-" where there is none
@@ -211,6 +211,8 @@ func parseLocal(t *testing.T, text string) plan.Local {
 				t.Fatal(err)
 			}
 			local.Gateways = append(local.Gateways, plan.Gateway{Addr: netip.MustParseAddr(fields[1]), Link: link})
+		case fields[0] == "route" && len(fields) == 2:
+			local.Routed = append(local.Routed, netip.MustParsePrefix(fields[1]))
 		case fields[0] == "sysctl" && len(fields) == 5:
 			s := plan.Sysctl{Name: fields[1], Family: bgp.IPv4Unicast, Value: fields[2], Want: fields[3], Required: fields[4] == "required", Why: "of the case"}
 			if strings.Contains(s.Name, "ipv6") {

@@ -5,17 +5,19 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
 )
 
 // Said is what becomes of the prefixes of one kind that a BGPAdvertisement says on this node.
 type Said struct {
 	Advertisement string
-	Pods          bool // the node's pod CIDRs; otherwise addresses of Services
-	Advertised    int  // heard by at least one peer whose session is up
-	Down          int  // meant for peers none of whose sessions is up
-	Held               // not announced yet
-	// Rejected counts the addresses that nobody hears because of a mistake, by reason; nil: none.
+	Source        v1alpha1.AdvertisedSource
+	Advertised    int // heard by at least one peer whose session is up
+	Down          int // meant for peers none of whose sessions is up
+	Held              // not announced yet
+	// Rejected counts, by reason, the addresses that nobody hears because of a mistake, and the
+	// written prefixes that this node does not advertise; nil: none.
 	Rejected map[string]int
 }
 
@@ -28,12 +30,47 @@ type Held struct {
 // group is prefixes of one kind that are told alike.
 type group struct {
 	audience *bgp.Audience
-	pods     bool
+	source   v1alpha1.AdvertisedSource
 }
 
+// groupOf takes what is asked for by several fields as the first of them.
 func (a *announcer) groupOf(prefix netip.Prefix, audience *bgp.Audience) group {
-	return group{audience, slices.Contains(a.podCIDRs, prefix)}
+	switch {
+	case slices.Contains(a.podCIDRs, prefix):
+		return group{audience, v1alpha1.AdvertisedFromPodCIDRs}
+	case len(a.literals.by[prefix]) > 0:
+		return group{audience, v1alpha1.AdvertisedFromPrefixes}
+	}
+	return group{audience, v1alpha1.AdvertisedFromServices}
 }
+
+// sources are the fields that a saying has, in the order of groupOf.
+func (s *saying) sources() (out []v1alpha1.AdvertisedSource) {
+	if s.spec == nil {
+		return nil
+	}
+	if s.spec.PodCIDRs != nil {
+		out = append(out, v1alpha1.AdvertisedFromPodCIDRs)
+	}
+	if len(s.spec.Prefixes) > 0 {
+		out = append(out, v1alpha1.AdvertisedFromPrefixes)
+	}
+	if s.spec.Services != nil {
+		out = append(out, v1alpha1.AdvertisedFromServices)
+	}
+	return out
+}
+
+// groups are all groups of an audience.
+func (a *announcer) groups(audience *bgp.Audience) int {
+	sum := 0
+	for _, source := range toldSources {
+		sum += a.tally[group{audience, source}]
+	}
+	return sum
+}
+
+var toldSources = []v1alpha1.AdvertisedSource{v1alpha1.AdvertisedFromPodCIDRs, v1alpha1.AdvertisedFromPrefixes, v1alpha1.AdvertisedFromServices}
 
 // Said counts what each BGPAdvertisement of this node says, sorted; one that says nothing has
 // a row too. up tells whether the session with a peer, by name, is established; waiting counts
@@ -44,52 +81,52 @@ func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]Held) [
 		return nil
 	}
 	type kind struct {
-		name string
-		pods bool
+		name   string
+		source v1alpha1.AdvertisedSource
 	}
 	rows := map[kind]*Said{}
-	row := func(s saying, pods bool) *Said {
-		key := kind{s.ref.Name, pods}
+	row := func(s saying, source v1alpha1.AdvertisedSource) *Said {
+		key := kind{s.ref.Name, source}
 		if rows[key] == nil {
-			rows[key] = &Said{Advertisement: s.ref.Name, Pods: pods}
+			rows[key] = &Said{Advertisement: s.ref.Name, Source: source}
 		}
 		return rows[key]
 	}
 	for _, s := range a.sayings {
-		if s.spec != nil && s.spec.PodCIDRs != nil {
-			row(s, true)
-		}
-		if s.spec != nil && s.spec.Services != nil {
-			row(s, false)
+		for _, source := range s.sources() {
+			row(s, source)
 		}
 	}
 	for key, audience := range a.audiences {
-		for _, pods := range []bool{true, false} {
-			count, waits := a.tally[group{audience, pods}], Held{}
+		for _, source := range toldSources {
+			count, waits := a.tally[group{audience, source}], Held{}
 			if count == 0 {
 				continue
 			}
-			if !pods {
+			if source == v1alpha1.AdvertisedFromServices {
 				waits = waiting[audience]
 			}
 			key.sayings.each(func(index int) {
 				if s := a.sayings[index]; s.spec != nil {
-					row(s, pods).count(count-waits.Waiting, waits, heard(audience, s.to, up))
+					row(s, s.asks(source)).count(count-waits.Waiting, waits, heard(audience, s.to, up))
 				}
 			})
 		}
 	}
 	for q, count := range a.silent {
 		if count > 0 && q.amiss() {
-			q.by.each(func(index int) { row(a.sayings[index], false).reject(q.reason, count) })
+			q.by.each(func(index int) { row(a.sayings[index], v1alpha1.AdvertisedFromServices).reject(q.reason, count) })
 		}
+	}
+	for _, l := range a.literals.silent {
+		row(a.sayings[l.saying], v1alpha1.AdvertisedFromPrefixes).reject(l.reason, 1)
 	}
 	out := make([]Said, 0, len(rows))
 	for _, r := range rows {
 		out = append(out, *r)
 	}
 	slices.SortFunc(out, func(a, b Said) int {
-		return cmp.Or(cmp.Compare(a.Advertisement, b.Advertisement), -cmp.Compare(number(a.Pods), number(b.Pods)))
+		return cmp.Or(cmp.Compare(a.Advertisement, b.Advertisement), cmp.Compare(a.Source, b.Source))
 	})
 	return out
 }
@@ -123,9 +160,10 @@ func heard(audience *bgp.Audience, to []string, up func(string) bool) bool {
 	return false
 }
 
-func number(b bool) int {
-	if b {
-		return 1
+// asks returns the field by which a saying asks for prefixes that somebody asks for by source.
+func (s *saying) asks(source v1alpha1.AdvertisedSource) v1alpha1.AdvertisedSource {
+	if has := s.sources(); !slices.Contains(has, source) {
+		return has[len(has)-1]
 	}
-	return 0
+	return source
 }

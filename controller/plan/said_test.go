@@ -15,16 +15,12 @@ func TestSaidCountsWhatPeersHear(t *testing.T) {
 	snap.Services = cow.Of(map[string]*snapshot.Service{"default/service-1": service(1), "default/service-2": service(2)})
 	p := plan.Build(snap, local, nil)
 	for _, tt := range []struct{ up, want string }{
-		{"", "default pods 0/1, default services 0/2"}, // IPv4 alone: the node has no IPv6 next hop
-		{"tor-1", "default pods 1/0, default services 2/0"},
+		{"", "default PodCIDRs 0/1, default Services 0/2"}, // IPv4 alone: the node has no IPv6 next hop
+		{"tor-1", "default PodCIDRs 1/0, default Services 2/0"},
 	} {
 		var got []string
 		for _, s := range p.Said(func(peer string) bool { return tt.up != "" && strings.HasPrefix(peer, tt.up+"/") }, nil) {
-			kind := "services"
-			if s.Pods {
-				kind = "pods"
-			}
-			got = append(got, fmt.Sprintf("%s %s %d/%d", s.Advertisement, kind, s.Advertised, s.Down))
+			got = append(got, fmt.Sprintf("%s %s %d/%d", s.Advertisement, s.Source, s.Advertised, s.Down))
 		}
 		if strings.Join(got, ", ") != tt.want {
 			t.Errorf("with %q up: %s, want %s", tt.up, strings.Join(got, ", "), tt.want)

@@ -26,10 +26,10 @@ type Serving struct {
 }
 
 // Serving returns how to ask about a prefix. Of one that stands for no address of a Service,
-// or is this node's pod CIDR as well, services is false.
+// or is advertised for another reason as well, services is false.
 func (p *Plan) Serving(prefix netip.Prefix) (s Serving, services bool) {
 	a := p.announcer
-	if a == nil || slices.Contains(a.podCIDRs, prefix) {
+	if a == nil || slices.Contains(a.podCIDRs, prefix) || len(a.literals.by[prefix]) > 0 {
 		return Serving{}, false
 	}
 	members := a.members.of(prefix)

@@ -169,13 +169,13 @@ func TestASpoiltPeerStillNeedsTheDefaultGateways(t *testing.T) {
 	spoilt, next := peer, *snap
 	spoilt.Spec.DefaultGateway = nil
 	next.Peers = map[string]*v1alpha1.BGPPeer{"tor-0": &spoilt}
-	if !plan.NeedsGateways(snap, nil) || plan.NeedsGateways(&next, nil) || !plan.NeedsGateways(&next, p) {
+	if !plan.NeedsOf(snap, nil).Gateways || plan.NeedsOf(&next, nil).Gateways || !plan.NeedsOf(&next, p).Gateways {
 		t.Error("the default gateways are needed by the object as it is and as it was accepted, and by nothing else")
 	}
 	if p = plan.Build(&next, local, p); len(p.Desired.Peers) != 1 {
 		t.Errorf("%d sessions:\n%s", len(p.Desired.Peers), p)
 	}
-	if fallen := (&snapshot.Snapshot{Fallback: snap}); !plan.NeedsGateways(fallen, nil) {
+	if fallen := (&snapshot.Snapshot{Fallback: snap}); !plan.NeedsOf(fallen, nil).Gateways {
 		t.Error("what an earlier process accepted counts too")
 	}
 }

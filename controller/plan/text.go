@@ -52,6 +52,9 @@ func (p *Plan) String() string {
 		}
 		fmt.Fprintf(&b, "silent %s of Service/%s %s: %s\n", s.Address, s.Service, s.Reason, s.Message)
 	}
+	for _, s := range p.silentPrefixes() {
+		fmt.Fprintf(&b, "silent %s of %s %s: %s\n", s.Subject, s.Object, s.Reason, s.Message)
+	}
 	for _, r := range p.Resets {
 		fmt.Fprintf(&b, "resets %s for %s\n", r.Peer, strings.Join(r.Because, ", "))
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -24,7 +25,7 @@ func (a *announcer) unowned() []netip.Prefix {
 		return nil
 	}
 	if a.owned == nil {
-		a.owned = a.b.ownedBySomebody()
+		a.owned = a.b.ownedBySomebody(maps.Keys(a.literals.by))
 	}
 	var out []netip.Prefix
 	for prefix := range aggregates.Keys() {
@@ -51,9 +52,9 @@ func (a *announcer) noteAggregate(prefix netip.Prefix, announced bool) {
 }
 
 // ownedBySomebody collects the networks and addresses that packets are rightly forwarded to: pods, nodes,
-// connected networks (but for single addresses, which are our own), peers, API servers, and what the user
-// has said to be protected.
-func (b *builder) ownedBySomebody() *prefixSet {
+// connected networks (but for single addresses, which are our own), peers, API servers, what the user
+// has said to be protected, and what is advertised as it is written.
+func (b *builder) ownedBySomebody(written iter.Seq[netip.Prefix]) *prefixSet {
 	all := map[netip.Prefix]bool{}
 	host := func(addr netip.Addr) {
 		if addr = addr.WithZone(""); addr.IsValid() {
@@ -62,6 +63,9 @@ func (b *builder) ownedBySomebody() *prefixSet {
 	}
 	for _, rule := range b.pods {
 		all[rule.Prefix.Masked()] = true
+	}
+	for p := range written {
+		all[p] = true
 	}
 	for _, p := range slices.Concat(b.node.PodCIDRs, b.nodeRanges, parsePrefixes(b.speaker.Spec.Kernel.ProtectedPrefixes)) {
 		all[p.Masked()] = true

@@ -61,7 +61,7 @@ func (r *roll) toldBy(nodes []string, name string) told {
 		}
 	}
 	for _, row := range most {
-		t.add(row, reasons)
+		t.add(withoutLacking(row), reasons)
 	}
 	t.reasons = mostFrequent(reasons)
 	return t
@@ -73,6 +73,15 @@ func (t *told) add(row Advertised, reasons map[string]int) {
 	for _, rejected := range row.Rejected {
 		reasons[rejected.Reason] += int(rejected.Count)
 	}
+}
+
+// withoutLacking leaves out the prefixes that a node has no route to, where it advertises others:
+// which ones is not known, so that another node may advertise those.
+func withoutLacking(row Advertised) Advertised {
+	if row.Source == v1alpha1.AdvertisedFromPrefixes && row.Advertised > 0 {
+		row.Rejected = slices.DeleteFunc(slices.Clone(row.Rejected), func(r v1alpha1.RefusedCount) bool { return r.Reason == v1alpha1.ReasonNoRoute })
+	}
+	return row
 }
 
 func tellsMore(a, b Advertised) bool {
