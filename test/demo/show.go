@@ -232,7 +232,7 @@ func (d *demo) restart(ctx context.Context) {
 		}
 		return nil
 	})
-	d.note(ctx, "meanwhile %d of %d packets from the client to its pod were lost", report.Sent-report.Received, report.Sent)
+	d.note(ctx, "meanwhile %d of %d packets from the client to its pod were lost", report.Lost, report.Sent)
 }
 
 func (d *demo) restartAgent(ctx context.Context, n *node, report *lab.FlowReport) error {

@@ -22,6 +22,9 @@ type Flow struct {
 // FlowReport is what became of a flow.
 type FlowReport struct {
 	Sent, Received int
+	// Lost counts the requests that no answer came to, but for the very last one, which may still
+	// be on its way.
+	Lost int
 	// Outage is the longest time without an answer, between two answers or from
 	// the last one to the end. No shorter outage than the pace can be seen.
 	Outage time.Duration
@@ -74,7 +77,7 @@ func (f *Flow) Stop(ctx context.Context) (FlowReport, error) {
 }
 
 var (
-	answer  = regexp.MustCompile(`(?m)^\[(\d+)\.(\d{6})\] \d+ bytes from .*icmp_seq=`)
+	answer  = regexp.MustCompile(`(?m)^\[(\d+)\.(\d{6})\] \d+ bytes from .*icmp_seq=(\d+)`)
 	summary = regexp.MustCompile(`(?m)^(\d+) packets transmitted, (\d+) received`)
 )
 
@@ -87,7 +90,9 @@ func readFlow(log string, end time.Time) (FlowReport, error) {
 	}
 	report.Sent, _ = strconv.Atoi(counts[1])
 	report.Received, _ = strconv.Atoi(counts[2])
+	report.Lost = report.Sent - report.Received
 	var last time.Time
+	var seq string
 	lines := bufio.NewScanner(strings.NewReader(log))
 	for lines.Scan() {
 		at := answer.FindStringSubmatch(lines.Text())
@@ -100,7 +105,10 @@ func readFlow(log string, end time.Time) (FlowReport, error) {
 		if !last.IsZero() {
 			report.Outage = max(report.Outage, now.Sub(last))
 		}
-		last = now
+		last, seq = now, at[3]
+	}
+	if seq != counts[1] && report.Lost > 0 {
+		report.Lost--
 	}
 	if !last.IsZero() {
 		report.Outage = max(report.Outage, end.Sub(last))

@@ -202,9 +202,14 @@ func TestReadFlowCountsSilenceUntilTheEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := (FlowReport{Sent: 7, Received: 3, Outage: want}); got != want {
+		if want := (FlowReport{Sent: 7, Received: 3, Lost: 3, Outage: want}); got != want {
 			t.Errorf("until %d: got %+v, want %+v", end, got, want)
 		}
+	}
+	// One that is missing in the middle is lost, whatever becomes of the last one.
+	gap := strings.Replace(strings.Replace(log, "icmp_seq=4 ", "icmp_seq=7 ", 1), "7 packets transmitted, 3 received", "7 packets transmitted, 6 received", 1)
+	if got, err := readFlow(gap, time.UnixMilli(100_400)); err != nil || got.Lost != 1 {
+		t.Errorf("got %+v, %v, want one lost", got, err)
 	}
 	if _, err := readFlow("ping: connect: Network is unreachable\n", time.UnixMilli(0)); err == nil {
 		t.Error("a log without summary was read")
