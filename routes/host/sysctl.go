@@ -33,7 +33,7 @@ type rule struct {
 	why      string
 }
 
-// All of them should be 1.
+// All of them should be 1. More than that is somebody's choice of a finer way to do it.
 var rules = []rule{
 	{"net/ipv4/ip_forward", false, true, "without it this node drops IPv4 packets for its pods"},
 	{"net/ipv6/conf/all/forwarding", true, true, "without it this node drops IPv6 packets for its pods"},
@@ -59,7 +59,7 @@ func (f Facts) WrongSysctls() []Sysctl {
 	for _, r := range rules {
 		value, known := f.Sysctls[r.path]
 		// What an old kernel lacks cannot be set, and only forwarding is missed.
-		if value != "1" && (known || r.required) {
+		if value == "0" || !known && r.required {
 			out = append(out, Sysctl{Path: r.path, IPv6: r.ipv6, Value: value, Want: "1", Required: r.required, Why: r.why})
 		}
 	}

@@ -30,6 +30,7 @@ func TestWrongSysctls(t *testing.T) {
 		"no IPv6 forwarding":          {map[string]string{"net/ipv6/conf/all/forwarding": "0"}, false, "net.ipv6.conf.all.forwarding=0 want 1 required"},
 		"no IPv6 at all":              {map[string]string{"net/ipv6/conf/all/forwarding": "-", "net/ipv6/fib_multipath_hash_policy": "-"}, false, "net.ipv6.conf.all.forwarding= want 1 required"},
 		"one path for all":            {map[string]string{"net/ipv4/fib_multipath_hash_policy": "0", "net/ipv6/fib_multipath_hash_policy": "0"}, false, "net.ipv4.fib_multipath_hash_policy=0 want 1; net.ipv6.fib_multipath_hash_policy=0 want 1"},
+		"spread by chosen fields":     {map[string]string{"net/ipv4/fib_multipath_hash_policy": "3"}, false, ""},
 		"dead links are used":         {map[string]string{"net/ipv6/conf/all/ignore_routes_with_linkdown": "0"}, false, "net.ipv6.conf.all.ignore_routes_with_linkdown=0 want 1"},
 		"a dead link is used":         {map[string]string{linkdownOf("eth0"): "0", linkdownOf("veth1"): "0"}, false, "net.ipv6.conf.eth0.ignore_routes_with_linkdown=0 want 1"},
 		"strict everywhere":           {map[string]string{rpFilterAll: "1"}, false, "net.ipv4.conf.all.rp_filter=1 want 2 (eth0)"},

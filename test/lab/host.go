@@ -60,8 +60,13 @@ var forwarding = []string{
 
 // A router spreads the flows of a single client over all its paths.
 var routing = append(slices.Clone(forwarding),
-	"net.ipv4.fib_multipath_hash_policy=1",
-	"net.ipv6.fib_multipath_hash_policy=1",
+	// Of several paths a router takes one by addresses, protocol and ports, which 3 takes from the packet.
+	// With 1 it would take the hash that the packet carries with it from one namespace to another: a random
+	// one of the sender's socket, and another one when the same socket sends again or has been closed.
+	"net.ipv4.fib_multipath_hash_policy=3",
+	"net.ipv4.fib_multipath_hash_fields=55",
+	"net.ipv6.fib_multipath_hash_policy=3",
+	"net.ipv6.fib_multipath_hash_fields=55",
 )
 
 // Host adds a plain host: it does not forward, and has the routes its addresses
