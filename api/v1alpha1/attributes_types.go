@@ -31,11 +31,11 @@ type PathAttributes struct {
 	Communities []string `json:"communities,omitempty"`
 
 	// localPref is the degree of preference that internal peers, the mesh among
-	// them, are told (RFC 4271, section 5.1.5), 0 to 4294967295, where a higher
+	// them, are told (RFC 4271, section 5.1.5), 1 to 4294967295, where a higher
 	// one wins. Absent: 100.
 	//
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
 	LocalPref *int64 `json:"localPref,omitempty"`
 

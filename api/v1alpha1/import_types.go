@@ -46,12 +46,12 @@ type PeerImport struct {
 	MaxPrefixesRestartSeconds *int32 `json:"maxPrefixesRestartSeconds,omitempty"`
 
 	// localPref is the degree of preference of what the router tells us (RFC 4271,
-	// section 5.1.5), 0 to 4294967295, where a higher one wins. Absent: what an
-	// internal router says, and 100 for an external one. Changing it resets no
-	// session.
+	// section 5.1.5), 1 to 4294967295, where a higher one wins. Absent: what an
+	// internal router says, and 100 for an external one. What an external router
+	// marks with GRACEFUL_SHUTDOWN (RFC 8326) has 1. Changing it resets no session.
 	//
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
 	LocalPref *int64 `json:"localPref,omitempty"`
 }

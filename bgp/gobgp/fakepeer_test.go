@@ -310,6 +310,21 @@ func (p *fakePeer) announce(t *testing.T, prefix string, asPath ...uint32) {
 	p.announceSegments(t, prefix, segment)
 }
 
+// announceWith sends an IPv4 prefix with a community.
+func (p *fakePeer) announceWith(t *testing.T, prefix string, community uint32) {
+	t.Helper()
+	parsed := netip.MustParsePrefix(prefix)
+	attrs := []packet.PathAttributeInterface{
+		packet.NewPathAttributeOrigin(packet.BGP_ORIGIN_ATTR_TYPE_IGP),
+		packet.NewPathAttributeAsPath([]packet.AsPathParamInterface{packet.NewAs4PathParam(packet.BGP_ASPATH_ATTR_TYPE_SEQ, []uint32{p.asn})}),
+		packet.NewPathAttributeNextHop(p.from),
+		packet.NewPathAttributeCommunities([]uint32{community}),
+	}
+	if err := p.send(packet.NewBGPUpdateMessage(nil, attrs, []*packet.IPAddrPrefix{packet.NewIPAddrPrefix(uint8(parsed.Bits()), parsed.Addr().String())})); err != nil {
+		t.Fatalf("announcing %s: %v", prefix, err)
+	}
+}
+
 func (p *fakePeer) announceSegments(t *testing.T, prefix string, segments ...packet.AsPathParamInterface) {
 	t.Helper()
 	parsed := netip.MustParsePrefix(prefix)

@@ -68,6 +68,31 @@ func TestImportLocalPrefDecidesBetweenPeers(t *testing.T) {
 	r.stillAlive(one, two)
 }
 
+// What a router is about to withdraw is used only where there is nothing else (RFC 8326).
+func TestGracefulShutdownIsHonoured(t *testing.T) {
+	r := newRig(t, Options{})
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}}
+	r.apply(want)
+	one, two := r.connect(r.fake(1)), r.connect(r.fake(2))
+	const first, second = "10.1.0.0/24 127.0.1.1@peer-1", "10.1.0.0/24 127.0.1.2@peer-2"
+	one.announce(t, "10.1.0.0/24", one.asn)
+	two.announce(t, "10.1.0.0/24", two.asn)
+	r.learns(first + " 127.0.1.2@peer-2")
+	one.announceWith(t, "10.1.0.0/24", 65535<<16)
+	r.learns(second)
+	pref := uint32(200)
+	want.Peers[0].ImportLocalPref = &pref // counts for what is not marked
+	r.apply(want)
+	r.learns(second)
+	one.announceWith(t, "10.1.0.0/24", 65535<<16|1)
+	r.learns(first)
+	one.announceWith(t, "10.1.0.0/24", 65535<<16)
+	r.learns(second)
+	two.withdraw(t, "10.1.0.0/24")
+	r.learns(first)
+	r.stillAlive(one, two)
+}
+
 func TestShutdownIsToldWithItsMessage(t *testing.T) {
 	r := newRig(t, Options{})
 	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}}

@@ -102,7 +102,7 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 		Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
 		Actions:    &api.Actions{RouteAction: api.RouteAction_ACCEPT},
 	}}, b.loopStatements(p)...)
-	statements = append(statements, b.externalStatements(p)...)
+	statements = append(append(statements, b.externalStatements(p)...), b.shutdownStatement())
 	if len(p.reflected) > 0 {
 		statements = append(statements, unmark())
 	}
@@ -125,7 +125,7 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 			if group.from == bgp.NonClient {
 				statements = append(statements, ownOnly(accept, group.peers), passedOn(accept))
 			} else {
-				statements = append(statements, accept)
+				statements = append(statements, unlessShuttingDown(accept)...)
 			}
 		}
 	}
