@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/fairway-bgp/fairway/test/lab"
@@ -36,8 +37,16 @@ type answered struct {
 
 // ask makes a connection and reads what the pod says. It has to run inside the host.
 func ask(ctx context.Context, to address) (conn net.Conn, a answered, err error) {
-	dialer := net.Dialer{Timeout: connectTime}
+	return askFrom(ctx, nil, to)
+}
+
+// askFrom does it from an address and port of its own.
+func askFrom(ctx context.Context, from net.Addr, to address) (conn net.Conn, a answered, err error) {
+	dialer := net.Dialer{Timeout: connectTime, LocalAddr: from}
 	conn, err = dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(to.addr, 80).String())
+	if errors.Is(err, syscall.ECONNRESET) { // a connection that is not made is refused
+		return nil, a, fmt.Errorf("%w: %w", errUnanswered, err)
+	}
 	if err != nil {
 		return nil, a, err
 	}
@@ -77,6 +86,7 @@ type load struct {
 	// localOnly has new connections made to addresses of policy Local alone: those of policy Cluster
 	// are announced by nobody while no endpoint is ready anywhere.
 	localOnly atomic.Bool
+	ports     atomic.Uint32 // that ownPort has given
 
 	mu       sync.Mutex
 	made     int    // new connections that were answered
@@ -168,7 +178,7 @@ func (l *load) noteEarly() {
 // hold keeps a connection open and in use. Where it breaks another one follows.
 func (l *load) hold(to address) {
 	for l.wait(pace) {
-		conn, a, err := ask(context.WithoutCancel(l.ctx), to)
+		conn, a, err := askFrom(context.WithoutCancel(l.ctx), l.ownPort(to), to)
 		if err != nil {
 			continue // connect tells of it
 		}
@@ -188,6 +198,17 @@ func (l *load) hold(to address) {
 		}
 		l.mu.Unlock()
 	}
+}
+
+// ownPort returns a port that no other connection is made from: a pod that does not hear of the end of
+// one whose path has moved keeps it, and a new one from there would meet it.
+func (l *load) ownPort(to address) net.Addr {
+	from := l.client.IPv4()
+	if to.addr.Is6() {
+		from = l.client.IPv6()
+	}
+	const firstPort = 10_000 // those up to 32767 are none that the kernel chooses
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, firstPort+uint16(l.ports.Add(1))))
 }
 
 func (l *load) use(conn net.Conn) (broke bool) {
