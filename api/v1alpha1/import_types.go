@@ -47,8 +47,8 @@ type PeerImport struct {
 
 	// localPref is the degree of preference of what the router tells us (RFC 4271,
 	// section 5.1.5), 1 to 4294967295, where a higher one wins. Absent: what an
-	// internal router says, and 100 for an external one. What an external router
-	// marks with GRACEFUL_SHUTDOWN (RFC 8326) has 1. Changing it resets no session.
+	// internal router says, and 100 for an external one. What an external one
+	// marks with GRACEFUL_SHUTDOWN (RFC 8326) has 1. Changing it resets none.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1

@@ -24,8 +24,8 @@ func (r *remembered[T]) over(links []int) bool {
 	return len(links) > 0 && (known == nil || slices.ContainsFunc(links, func(link int) bool { return (*known)[link] }))
 }
 
-// read returns what make makes of the routes that list lists.
-func (r *remembered[T]) read(list func() ([]routes.Route, error), make func([]routes.Route) T) (T, error) {
+// read returns what derive makes of the routes that list lists.
+func (r *remembered[T]) read(list func() ([]routes.Route, error), derive func([]routes.Route) T) (T, error) {
 	if stale := r.stale.Swap(false); !stale && r.links.Load() != nil {
 		return r.last, nil
 	}
@@ -41,7 +41,7 @@ func (r *remembered[T]) read(list func() ([]routes.Route, error), make func([]ro
 			links[hop.Link] = true
 		}
 	}
-	r.last = make(found)
+	r.last = derive(found)
 	r.links.Store(&links)
 	return r.last, nil
 }

@@ -165,13 +165,6 @@ func (r *rig) apply(manifests string) {
 	}
 }
 
-func (r *rig) must(_ string, err error) {
-	r.t.Helper()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-}
-
 func (r *rig) eventually(check func() error) {
 	r.t.Helper()
 	lab.Eventually(r.t, patience, check)
