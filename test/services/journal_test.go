@@ -50,9 +50,9 @@ func (j *journal) keep(updates <-chan netlink.RouteUpdate) {
 }
 
 // moved reports whether a route to the address changed from one time to the other. The kernel's
-// message may come a little after what it tells of.
+// message may be read a little after what it tells of, where others want the processor.
 func (j *journal) moved(addr netip.Addr, from, to time.Time) bool {
-	const slack = 20 * time.Millisecond
+	const slack = 100 * time.Millisecond
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, when := range j.changes[addr] {
