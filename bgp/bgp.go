@@ -350,6 +350,7 @@ type Desired struct {
 	Peers          []Peer
 	Advertisements Advertisements // what we originate
 	Stations       []Station      // each address and port once
+	Listens        []Listen       // each prefix once
 }
 
 // Advertisements are prefixes and who hears them.

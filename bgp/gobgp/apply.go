@@ -27,6 +27,7 @@ type held struct {
 	waiting    map[netip.Addr]bgp.Peer // peers as wanted, whose changes wait for the end of a session
 	paths      map[netip.Prefix]int    // class of each prefix of ours
 	stations   []bgp.Station
+	listens    map[netip.Prefix]bgp.Secret // those with a password
 }
 
 // heldPeer is a peer as it was last applied.
@@ -81,6 +82,7 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 	}
 	errs = append(errs, s.refreshPeers(ctx, w, remarked)...)
 	errs = append(errs, s.deletePeers(ctx, w)...)
+	errs = append(errs, s.applyListen(ctx, w.listens)...)
 	errs = append(errs, s.applyPaths(ctx, byPrefix)...)
 	errs = append(errs, s.applyPeers(ctx, w)...)
 	errs = append(errs, s.setPolicy(ctx, s.keepUsed(next)))
@@ -92,6 +94,7 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 			config:         *want.Config,
 			peers:          slices.Clone(want.Peers),
 			stations:       want.Stations,
+			listens:        want.Listens,
 			advertisements: want.Advertisements,
 			numbers:        numbersOf(want, byPrefix),
 		}
@@ -371,7 +374,7 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 		}
 		known = false
 	}
-	s.log.clearMD5Failure(p.Address)
+	s.log.clearMD5Failure(hostPrefix(p.Address))
 	if known && old.conf.Conf.AuthPassword != conf.Conf.AuthPassword {
 		s.sessions.reset(p.Address, "its password was changed")
 	}
@@ -388,7 +391,7 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	}
 	// The peer is down until here, so that a listener that could not take the password has
 	// not let in anybody without it.
-	if failure := s.log.md5Failure(p.Address); failure != nil {
+	if failure := s.log.md5Failure(hostPrefix(p.Address)); failure != nil {
 		err := fmt.Errorf("its password could not be set on the listening socket, so it is not spoken to: %w", failure)
 		return errors.Join(&bgp.PeerError{Peer: p.Name, Err: err}, s.deletePeer(ctx, s.held.peers[p.Address]))
 	}

@@ -21,6 +21,8 @@ type wanted struct {
 	down   map[netip.Addr]bgp.Peer // those that are to have no session
 	byName map[string]netip.Addr
 	ads    map[netip.Prefix]*bgp.Audience
+
+	listens []bgp.Listen
 }
 
 // check splits what can work from what cannot, and leaves out the peers that are to be down:
@@ -34,6 +36,7 @@ func check(want bgp.Desired) (wanted, []error) {
 		ads:    make(map[netip.Prefix]*bgp.Audience, want.Advertisements.Len()),
 	}
 	var errs []error
+	w.listens, errs = checkListen(want.Listens)
 	zoneless := make(map[netip.Addr]string, len(want.Peers))
 	for _, p := range want.Peers {
 		p, err := checkPeer(p)

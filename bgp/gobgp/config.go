@@ -65,6 +65,7 @@ func (s *Speaker) start(ctx context.Context, c bgp.Config) error {
 	s.held.peers = map[netip.Addr]heldPeer{}
 	s.held.waiting = map[netip.Addr]bgp.Peer{}
 	s.held.paths = map[netip.Prefix]int{}
+	s.held.listens = map[netip.Prefix]bgp.Secret{}
 	s.held.request = nil
 	s.held.gr.deferral = c.GracefulRestart.Deferral
 	if err := s.setPolicy(ctx, policy{asn: c.ASN}); err != nil {
@@ -92,6 +93,9 @@ func (s *Speaker) start(ctx context.Context, c bgp.Config) error {
 func (s *Speaker) stop(ctx context.Context) error {
 	if s.held.config == nil {
 		return nil
+	}
+	if err := errors.Join(s.applyListen(ctx, nil)...); err != nil { // GoBGP's StopBgp leaves that alone
+		return err
 	}
 	if err := s.stopServer(ctx); err != nil {
 		return err

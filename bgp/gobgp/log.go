@@ -29,19 +29,22 @@ type logger struct {
 	exit     func(status int)
 	synced   chan struct{} // readable after GoBGP ended its restart
 
+	callers callers
+
 	mu  sync.Mutex
-	md5 map[netip.Addr]error
+	md5 map[netip.Prefix]error // by the prefix, or the address as one, that a password was for
 }
 
 var _ log.Logger = (*logger)(nil)
 
-func newLogger(out *slog.Logger, sessions *sessionLog) *logger {
+func newLogger(out *slog.Logger, sessions *sessionLog, events chan<- struct{}) *logger {
 	return &logger{
 		out:      out.With("component", "gobgp"),
 		sessions: sessions,
 		exit:     os.Exit,
 		synced:   make(chan struct{}, 1),
-		md5:      map[netip.Addr]error{},
+		callers:  callers{heard: events},
+		md5:      map[netip.Prefix]error{},
 	}
 }
 
@@ -107,6 +110,7 @@ var levels = map[string]slog.Level{
 	"cannot change to the same state":               slog.LevelDebug,
 	"restart flag is not set":                       slog.LevelDebug,
 	"failed to unset md5":                           slog.LevelDebug,
+	"failed to clear md5":                           slog.LevelDebug,
 	"received notification":                         slog.LevelInfo,
 	"sent notification":                             slog.LevelInfo,
 	"Can't find the neighbor":                       slog.LevelDebug,
@@ -160,20 +164,20 @@ func staleListener(fields log.Fields) bool {
 
 // observe takes from a message what there is to know about a session.
 func (l *logger) observe(msg string, fields log.Fields) {
-	if msg == "sync finished" {
+	switch msg {
+	case "sync finished":
 		signal(l.synced)
+	case md5Failed:
+		l.noteMD5Failure(fields)
+	case strangerRefused, callerRefused:
+		key, _ := fields["Key"].(string)
+		l.callers.note(parseAddr(key))
 	}
 	addr := peerOf(fields)
 	if !addr.IsValid() {
 		return
 	}
 	switch msg {
-	case md5Failed:
-		if !staleListener(fields) {
-			l.mu.Lock()
-			l.md5[addr] = fmt.Errorf("%v", fields["Err"])
-			l.mu.Unlock()
-		}
 	case "Peer Up":
 		l.sessions.up(addr)
 	case "Peer Down":
@@ -192,16 +196,36 @@ func (l *logger) observe(msg string, fields log.Fields) {
 	}
 }
 
-func (l *logger) md5Failure(addr netip.Addr) error {
+func (l *logger) noteMD5Failure(fields log.Fields) {
+	key, _ := fields["Key"].(string)
+	prefix, err := netip.ParsePrefix(key)
+	if err != nil {
+		prefix = hostPrefix(peerOf(fields))
+	}
+	if staleListener(fields) {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.md5[addr.WithZone("")]
+	l.md5[prefix] = fmt.Errorf("%v", fields["Err"])
 }
 
-func (l *logger) clearMD5Failure(addr netip.Addr) {
+// md5Failure says why the password of a prefix, or of an address as one, could not be set.
+func (l *logger) md5Failure(of netip.Prefix) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.md5, addr.WithZone(""))
+	return l.md5[of]
+}
+
+func (l *logger) clearMD5Failure(of netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.md5, of)
+}
+
+// hostPrefix is an address as the prefix that holds it alone; the zero Prefix for the zero Addr.
+func hostPrefix(addr netip.Addr) netip.Prefix {
+	return netip.PrefixFrom(addr.WithZone(""), addr.BitLen())
 }
 
 // peerOf returns the peer that a message is about, without its zone.

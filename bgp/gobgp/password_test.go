@@ -154,7 +154,7 @@ const mptcpChild = "FAIRWAY_TEST_MPTCP_CHILD"
 
 // This is the detector: GoBGP alone, and a password on the listening side only.
 func TestAPasswordOnTheListeningSideAloneKeepsTheSessionDown(t *testing.T) {
-	s := server.NewBgpServer(server.LoggerOption(newLogger(discard(), newSessionLog())))
+	s := server.NewBgpServer(server.LoggerOption(newLogger(discard(), newSessionLog(), nil)))
 	go s.Serve()
 	ctx := context.Background()
 	port := freePort(t)

@@ -16,6 +16,7 @@ type lastApplied struct {
 	config         bgp.Config
 	peers          []bgp.Peer // copies, as a caller may change its own
 	stations       []bgp.Station
+	listens        []bgp.Listen
 	advertisements bgp.Advertisements
 	numbers        map[ofFamily]int // class of each audience that was in use
 }
@@ -32,7 +33,7 @@ type ofFamily struct {
 func (s *Speaker) applyQuick(ctx context.Context, want bgp.Desired) (done bool, err error) {
 	last := s.last
 	if last == nil || want.Config == nil || *want.Config != last.config || !slices.EqualFunc(last.peers, want.Peers, bgp.Peer.Equal) ||
-		!slices.Equal(last.stations, want.Stations) {
+		!slices.Equal(last.stations, want.Stations) || !slices.Equal(last.listens, want.Listens) {
 		return false, nil
 	}
 	set, gone := map[netip.Prefix]int{}, []netip.Prefix(nil)
@@ -54,7 +55,7 @@ func (s *Speaker) applyQuick(ctx context.Context, want bgp.Desired) (done bool, 
 		return true, err
 	}
 	s.recount(set, gone, last)
-	s.last = &lastApplied{config: last.config, peers: last.peers, stations: last.stations, advertisements: want.Advertisements, numbers: last.numbers}
+	s.last = &lastApplied{config: last.config, peers: last.peers, stations: last.stations, listens: last.listens, advertisements: want.Advertisements, numbers: last.numbers}
 	return true, nil
 }
 

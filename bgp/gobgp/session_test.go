@@ -249,7 +249,7 @@ func restartFlag(p *fakePeer) bool {
 
 func TestAFatalErrorOfGoBGPExitsWithStatusTwo(t *testing.T) {
 	var status int
-	l := newLogger(discard(), newSessionLog())
+	l := newLogger(discard(), newSessionLog(), nil)
 	l.exit = func(s int) { status = s }
 	l.Fatal("failed to listen grpc port", log.Fields{"Err": os.ErrPermission})
 	if status != 2 {
@@ -283,7 +283,7 @@ func TestOnlyWhatMattersIsLoggedAtInfo(t *testing.T) {
 func TestGoBGPSpeaksOfEveryPathOnlyWhileASessionIsDown(t *testing.T) {
 	sessions := newSessionLog()
 	out := slog.New(slog.NewTextHandler(new(strings.Builder), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	l := newLogger(out, sessions)
+	l := newLogger(out, sessions, nil)
 	l.ctx = t.Context()
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	level := func(when string, want log.LogLevel) {

@@ -79,12 +79,12 @@ func New(opts Options) (*Speaker, error) {
 	if err := checkGRPCAddress(opts.GRPCAddress); err != nil {
 		return nil, err
 	}
-	sessions := newSessionLog()
+	sessions, events := newSessionLog(), make(chan struct{}, 1)
 	s := &Speaker{
 		opts:     opts,
-		log:      newLogger(opts.Log, sessions),
+		log:      newLogger(opts.Log, sessions, events),
 		queue:    bgp.NewRIBQueue(),
-		events:   make(chan struct{}, 1),
+		events:   events,
 		lost:     make(chan struct{}, 1),
 		turned:   make(chan struct{}, 1),
 		ready:    make(chan struct{}),
