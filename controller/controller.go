@@ -41,8 +41,10 @@ type Speaker interface {
 	// Apply makes the speaker hold exactly want, and goes on past what fails.
 	Apply(ctx context.Context, want bgp.Desired) error
 	Sessions(ctx context.Context) ([]bgp.Session, error)
-	// SessionEvents is readable after a session changed its state.
+	// SessionEvents is readable after a session changed its state, or somebody called.
 	SessionEvents() <-chan struct{}
+	// Callers returns who has connected since it was last asked, from what is listened for, and is no peer.
+	Callers() []netip.Addr
 }
 
 // RIB is what the speaker has learned.
@@ -113,7 +115,8 @@ type Reporter interface {
 
 // SessionMemory keeps for the next process which sessions were up in this one.
 type SessionMemory interface {
-	// Load returns the names of their peers. Not known: nothing is to be concluded.
+	// Load returns the names of their peers. Not known: the kernel holds nothing of that time, or may
+	// hold more than they told.
 	Load() (peers []string, known bool)
 	Store(peers []string) error
 }

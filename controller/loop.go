@@ -78,6 +78,7 @@ type Loop struct {
 	inPlace bool                        // the routes have been in place since the start
 	held    map[*bgp.Audience]plan.Held // prefixes that the gate holds back, as last reported
 	stored  stored
+	callers callers
 }
 
 // NewLoop returns a Loop that has done nothing yet.
@@ -114,6 +115,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.readHost(ctx)
 			replan = true
 		case <-l.Speaker.SessionEvents():
+			replan = l.hearCallers()
 		case <-l.Forwarder.Changed():
 			quiet = l.tellLater(news)
 		case <-news.C:
@@ -213,7 +215,7 @@ func (l *Loop) readHost(ctx context.Context) (changed bool) {
 		l.hostErr = err
 		return changed
 	}
-	local.NodeName = l.Node
+	local.NodeName, local.Callers = l.Node, l.callers.known(l.Now())
 	changed = l.hostErr != nil || !reflect.DeepEqual(local, l.local)
 	l.local, l.hostErr = local, nil
 	return changed
@@ -329,6 +331,7 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 	if err != nil {
 		return err
 	}
+	l.callers.alive(r.Time, sessions)
 	sweep := time.Duration(l.plan.StaleSweepSeconds) * time.Second
 	l.complete = l.completeness.observe(r.Time, l.plan.Desired, withheldNames(l.plan.Withheld), sessions, sweep)
 	l.remember()

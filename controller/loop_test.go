@@ -42,6 +42,7 @@ type world struct {
 	applyTakes time.Duration
 	session    bgp.Session
 	events     chan struct{}
+	callers    []netip.Addr
 	rib        map[netip.Prefix]bgp.RIBChange
 	ribErr     error
 	ribTakes   time.Duration
@@ -127,7 +128,16 @@ func (w *world) Sessions(context.Context) ([]bgp.Session, error) {
 }
 
 func (w *world) SessionEvents() <-chan struct{} { return w.events }
-func (w *world) Queue() *bgp.RIBQueue           { return w.queue }
+
+func (w *world) Callers() []netip.Addr {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	callers := w.callers
+	w.callers = nil
+	return callers
+}
+
+func (w *world) Queue() *bgp.RIBQueue { return w.queue }
 
 func (w *world) RIB(context.Context) ([]bgp.RIBChange, error) {
 	time.Sleep(w.ribTakes) // in the time of the simulated world

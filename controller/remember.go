@@ -12,7 +12,9 @@ func (l *Loop) recall() {
 	if l.Sessions == nil {
 		return
 	}
-	if names, known := l.Sessions.Load(); known {
+	names, known := l.Sessions.Load()
+	l.recallCallers(names)
+	if known {
 		l.completeness.before = map[string]bool{}
 		for _, name := range names {
 			l.completeness.before[name] = true

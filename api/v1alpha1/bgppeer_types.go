@@ -109,8 +109,12 @@ type BGPPeerSpec struct {
 	DefaultGateway *DefaultGateway `json:"defaultGateway,omitempty"`
 
 	// listenRange is a prefix, without host bits, any of whose addresses may
-	// connect; the node never dials. Changing it ends the sessions with routers
-	// outside the new range.
+	// connect; the node never dials. A router's first connection is refused and
+	// makes it known; it has a session from its next one on, and is forgotten ten
+	// minutes after that has ended. The address of another peer is that peer's
+	// alone, one in several ranges belongs to the most specific. At most 1024
+	// routers a node. Changing it ends the sessions with routers outside the new
+	// range.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -292,7 +296,8 @@ type BGPPeerSpec struct {
 // selects.
 type BGPPeerStatus struct {
 	// sessionsExpected is how many sessions the nodes should have with this
-	// router. The controller writes it.
+	// router; with listenRange, with routers that have connected and not been away
+	// for ten minutes since. The controller writes it.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0

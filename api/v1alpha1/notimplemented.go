@@ -23,7 +23,6 @@ var speakerFieldsWithoutEffect = []without[BGPSpeakerSpec]{
 
 var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 	{"spec.interface", func(s *BGPPeerSpec) bool { return s.Interface != "" }},
-	{"spec.listenRange", func(s *BGPPeerSpec) bool { return s.ListenRange != "" }},
 	{"spec.bfd", func(s *BGPPeerSpec) bool { return s.BFD != nil }},
 }
 
@@ -41,7 +40,7 @@ func (s *BGPSpeaker) NotImplemented() []string {
 }
 
 // NotImplemented is as that of [BGPSpeaker]. A peer for which it names "spec.interface"
-// or "spec.listenRange" can have no session.
+// can have no session.
 func (p *BGPPeer) NotImplemented() []string {
 	return setWithoutEffect(&p.Spec, peerFieldsWithoutEffect)
 }

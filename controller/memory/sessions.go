@@ -22,17 +22,18 @@ type sessionFile struct {
 	Sessions []string `json:"sessions"`
 }
 
-// Load implements controller.SessionMemory. A file that cannot be read, or of another boot, is no file.
+// Load implements controller.SessionMemory. A file that cannot be read is no file; one of another boot
+// tells whose sessions were up, and nothing of the kernel's routes.
 func (f Sessions) Load() (peers []string, known bool) {
 	text, err := os.ReadFile(f.Path)
 	if err != nil {
 		return nil, false
 	}
 	var kept sessionFile
-	if json.Unmarshal(text, &kept) != nil || kept.BootID == "" || kept.BootID != f.BootID {
+	if json.Unmarshal(text, &kept) != nil {
 		return nil, false
 	}
-	return kept.Sessions, true
+	return kept.Sessions, kept.BootID != "" && kept.BootID == f.BootID
 }
 
 // Store implements controller.SessionMemory. Where it fails it leaves no file rather than an old one,

@@ -22,9 +22,15 @@ func TestSessionsAreRememberedWithinABootOnly(t *testing.T) {
 		}
 	}
 	for _, other := range []Sessions{{Path: path, BootID: "two"}, {Path: path}} {
-		if got, known := other.Load(); known {
+		if got, known := other.Load(); known || len(got) > 0 {
 			t.Errorf("after a reboot %v is known", got)
 		}
+	}
+	if err := f.Store([]string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, known := (Sessions{Path: path, BootID: "two"}).Load(); known || !slices.Equal(got, []string{"a"}) {
+		t.Errorf("after a reboot %v is remembered, known %v", got, known)
 	}
 	for _, text := range []string{"", "{", `{"sessions":["a"]}`, `[]`} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

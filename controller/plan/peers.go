@@ -50,6 +50,10 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 		b.planGateways(p)
 		return
 	}
+	if p.Spec.ListenRange != "" {
+		b.listening = append(b.listening, p)
+		return
+	}
 	var address netip.Addr
 	if p.Spec.Address != "" {
 		address = netip.MustParseAddr(p.Spec.Address).Unmap()
@@ -139,7 +143,7 @@ func (b *builder) sessionOf(p *v1alpha1.BGPPeer, address, local netip.Addr) bgp.
 		Port:            uint16(*p.Spec.Port),
 		ASN:             b.asn,
 		LocalAddress:    local,
-		Passive:         p.Spec.Passive != nil && *p.Spec.Passive,
+		Passive:         p.Spec.ListenRange != "" || p.Spec.Passive != nil && *p.Spec.Passive,
 		Families:        b.peerFamilies(p),
 		GracefulRestart: p.Spec.GracefulRestart == nil || p.Spec.GracefulRestart.Enabled == nil || *p.Spec.GracefulRestart.Enabled,
 		Import:          b.importRules(p),
@@ -197,7 +201,7 @@ func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
 func essential(without []string) []string {
 	return slices.DeleteFunc(without, func(path string) bool {
 		switch path {
-		case "spec.interface", "spec.listenRange":
+		case "spec.interface":
 			return false
 		}
 		return true

@@ -33,6 +33,8 @@ type Local struct {
 	Routed []netip.Prefix
 	// Sysctls are settings of the kernel that are not as they should be.
 	Sysctls []Sysctl
+	// Callers are the routers that have connected to this node of their own accord and may be there. Sorted.
+	Callers []netip.Addr
 }
 
 // Source holds the first lasting address of each family that a link has; the zero Addr: none.
@@ -197,7 +199,8 @@ type builder struct {
 	// nodeRanges and nodeAddresses are those of the cluster's nodes, as far as they are known.
 	nodeRanges    []netip.Prefix
 	nodeAddresses map[netip.Addr]bool
-	targets       []target // sessions, and what selects them
+	targets       []target            // sessions, and what selects them
+	listening     []*v1alpha1.BGPPeer // those with a listenRange, the oldest first
 }
 
 func (b *builder) build() {
@@ -220,6 +223,7 @@ func (b *builder) build() {
 	b.loadAdvertisements()
 	b.planPeers()
 	b.planMesh()
+	b.planListening()
 	b.planAdvertisements()
 	for _, t := range b.targets {
 		b.plan.Desired.Peers = append(b.plan.Desired.Peers, t.peer)
@@ -233,6 +237,7 @@ func (b *builder) refuse(object Ref, subject, reason, message string) {
 func (p *Plan) sort() {
 	p.sortRefusals()
 	slices.SortFunc(p.Verdicts, func(a, b Verdict) int { return compareRefs(a.Object, b.Object) })
+	slices.SortFunc(p.Desired.Listens, func(a, b bgp.Listen) int { return comparePrefixes(a.Prefix, b.Prefix) })
 	slices.SortFunc(p.Desired.Peers, func(a, b bgp.Peer) int { return cmp.Compare(a.Name, b.Name) })
 }
 

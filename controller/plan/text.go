@@ -30,6 +30,9 @@ func (p *Plan) String() string {
 		}
 		fmt.Fprintf(&b, "kernel table %d metric %d max-paths %d\n", p.Kernel.Table, p.Kernel.Metric, p.Kernel.MaxPaths)
 	}
+	for _, l := range p.Desired.Listens {
+		writeListen(&b, l)
+	}
 	for _, peer := range p.Desired.Peers {
 		writePeer(&b, peer)
 	}
@@ -77,6 +80,14 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, " %s: %s\n", r.Reason, r.Message)
 	}
 	return b.String()
+}
+
+func writeListen(b *strings.Builder, l bgp.Listen) {
+	fmt.Fprintf(b, "listen %s", l.Prefix)
+	if l.Password != "" {
+		b.WriteString(" password")
+	}
+	b.WriteByte('\n')
 }
 
 func writePeer(b *strings.Builder, p bgp.Peer) {

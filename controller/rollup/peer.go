@@ -43,7 +43,10 @@ func (r *roll) tallyOf(p *v1alpha1.BGPPeer, speaking []string) tally {
 		if p.Spec.AdminState == v1alpha1.AdminDown || leavesOut(p, state, sessions, complaints[node]) {
 			continue
 		}
-		expected := max(1, sessions.Total)
+		expected := sessions.Total
+		if p.Spec.ListenRange == "" {
+			expected = max(1, expected)
+		}
 		t.nodes = append(t.nodes, node)
 		t.expected += expected
 		if sessions.Established >= expected {
@@ -80,6 +83,10 @@ func (r *roll) peerMisses(p *v1alpha1.BGPPeer, selected []string, t tally, fault
 		return fault{v1alpha1.ReasonPending, fmt.Sprintf("adminState is Down; sessions that are still established: %d", t.established)}
 	case down:
 		return fault{v1alpha1.ReasonProgrammed, "adminState is Down: no session is wanted"}
+	case t.expected == 0 && p.Spec.ListenRange != "" && len(faults) > 0:
+		return notAccepted
+	case t.expected == 0 && p.Spec.ListenRange != "":
+		return fault{v1alpha1.ReasonPending, "no router inside listenRange has connected to a node; a router that has is expected until it has been away for ten minutes"}
 	case t.expected == 0:
 		return fault{v1alpha1.ReasonNoNodes, "no node that nodeSelector selects has the local address or interface"}
 	case len(t.missing) == 0:

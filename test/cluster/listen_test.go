@@ -1,0 +1,145 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairway-bgp/fairway/test/lab"
+)
+
+// The sessions of the listening rig: two routers of the lower half of the network, one of the upper.
+const (
+	rackOne = "rack/192.0.2.1"
+	rackTwo = "rack/192.0.2.2"
+	upper   = "rack/192.0.2.129"
+)
+
+// newListenRig is a node that names no router, and three that dial it.
+func newListenRig(t *testing.T) *liveRig {
+	t.Helper()
+	r := &rig{Lab: lab.New(t), t: t}
+	l := &liveRig{rig: r, n: &node{Node: r.Node("node-1"), rig: r, index: 1}, dir: t.TempDir(), routers: map[string]*lab.FRR{}}
+	lan := r.Switch("lan")
+	lan.Attach(l.n, "192.0.2.11/24", "2001:db8::11/64")
+	for i, session := range []string{rackOne, rackTwo, upper} {
+		addr := session[strings.LastIndex(session, "/")+1:]
+		config := fmt.Sprintf("router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp network import-check\n neighbor 192.0.2.11 remote-as 64512\n"+
+			" neighbor 192.0.2.11 timers 3 9\n neighbor 192.0.2.11 timers connect 1\n address-family ipv4 unicast\n  network %s\n exit-address-family\n", 65001+i, addr, away)
+		l.routers[session] = r.FRR(fmt.Sprintf("router-%d", i+1), config)
+		lan.Attach(l.routers[session], addr+"/24")
+	}
+	if err := r.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.last = l.uptimes()
+	return l
+}
+
+func (l *liveRig) startAgent() {
+	l.n.start("--source=dir:"+l.dir, "--node-name=node-1", "--state-dir="+filepath.Join(l.n.Dir(), "state"))
+}
+
+// listening writes the BGPPeer with a listenRange.
+func (l *liveRig) listening(prefix string, more ...string) func() {
+	spec := []string{"listenRange: " + prefix, "asnType: External", "timers: {holdTimeSeconds: 9}"}
+	return l.put("rack.yaml", fairwayObject("BGPPeer", "rack", "role: rack", override(spec, more)))
+}
+
+// TestRoutersInsideAListenRangeConnect has one BGPPeer for all routers of a network, and changes that network.
+func TestRoutersInsideAListenRangeConnect(t *testing.T) {
+	l := newListenRig(t)
+	l.put("node.yaml", liveNode, "speaker.yaml", liveSpeaker(), "advertisement.yaml", liveAdvertisement("to: {peerSelector: {matchLabels: {role: rack}}}"))()
+	l.listening("192.0.2.0/25")()
+	l.startAgent()
+	both := func() error { return l.kernel(away + " metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.2") }
+	l.step(step{what: "two routers inside the range connect, one outside does not", do: func() {}, ups: []string{rackOne, rackTwo}, seen: func() error {
+		return errors.Join(l.hears(rackOne, pods, ourPath), l.hears(rackTwo, pods, ourPath), both(),
+			l.says("BGPNodeState_node-1", "address: 192.0.2.1", "address: 192.0.2.2", "sessionsEstablished: 2", "sessionsTotal: 2"))
+	}})
+	l.step(step{what: "the range becomes wider", do: l.listening("192.0.2.0/24"), ups: []string{upper}, seen: func() error {
+		return errors.Join(l.hears(upper, pods, ourPath), l.says("BGPNodeState_node-1", "sessionsEstablished: 3"))
+	}})
+	l.step(step{what: "a change of what they may tell", do: l.listening("192.0.2.0/24", "import: {allow: []}"), seen: func() error { return l.kernel() }})
+	l.step(step{what: "and back", do: l.listening("192.0.2.0/24"), seen: func() error {
+		return l.kernel(away + " metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.2 nexthop via 192.0.2.129")
+	}})
+	l.step(step{what: "a more specific range of another BGPPeer, under which nothing is told", do: l.put("half.yaml",
+		fairwayObject("BGPPeer", "half", "", "listenRange: 192.0.2.128/25, asn: 65003, timers: {holdTimeSeconds: 9}")),
+		ups: []string{upper}, seen: func() error { return l.hears(upper, pods, "") }})
+	l.step(step{what: "an address of its own", do: l.put("one.yaml",
+		fairwayObject("BGPPeer", "one", "", "address: 192.0.2.1, asn: 65001, passive: true, timers: {holdTimeSeconds: 9}")),
+		ups: []string{rackOne}, seen: func() error { return errors.Join(l.hears(rackOne, pods, ""), l.hears(rackTwo, pods, ourPath)) }})
+	l.step(step{what: "the range becomes narrower", do: l.listening("192.0.2.2/32")})
+	l.step(step{what: "it is another one", do: l.listening("192.0.2.64/26"), down: []string{rackTwo}})
+	l.step(step{what: "all are gone", do: func() { l.put("rack.yaml", "", "half.yaml", "", "one.yaml", "")() }, down: []string{rackOne, upper}})
+}
+
+// TestListenRangeOutlivesARestart kills the agent: the routers keep its routes until they have them again.
+func TestListenRangeOutlivesARestart(t *testing.T) {
+	l := newListenRig(t)
+	l.put("node.yaml", liveNode, "speaker.yaml", liveSpeaker(), "advertisement.yaml", liveAdvertisement())()
+	l.listening("192.0.2.0/25")()
+	l.startAgent()
+	ours := func() error { return errors.Join(l.hears(rackOne, pods, ourPath), l.hears(rackTwo, pods, ourPath)) }
+	l.step(step{what: "the routers connect", do: func() {}, ups: []string{rackOne, rackTwo}, seen: ours})
+	l.eventually(func() error {
+		kept, err := os.ReadFile(filepath.Join(l.n.Dir(), "state", "sessions.json"))
+		if err == nil && !(strings.Contains(string(kept), rackOne) && strings.Contains(string(kept), rackTwo)) {
+			err = fmt.Errorf("the agent remembers %s", kept)
+		}
+		return err
+	})
+
+	stop, lost := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(lost)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			if err := ours(); err != nil {
+				lost <- err
+				return
+			}
+		}
+	}()
+	l.step(step{what: "the agent crashes and is started again", do: func() {
+		if err := kill(l.n.agent.Children()[0]); err != nil {
+			t.Fatal(err)
+		}
+	}, ups: []string{rackOne, rackTwo}})
+	close(stop)
+	if err := <-lost; err != nil {
+		t.Errorf("a router lost the route: %v", err)
+	}
+	l.eventually(func() error { return l.kernel(away + " metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.2") })
+}
+
+// TestAListenRangeHasAPassword has only who knows it connect.
+func TestAListenRangeHasAPassword(t *testing.T) {
+	l := newListenRig(t)
+	l.put("node.yaml", liveNode, "speaker.yaml", liveSpeaker(), "advertisement.yaml", liveAdvertisement(), "secret.yaml", liveSecret("password: first"))()
+	configure := func(session, password string) func() {
+		return func() {
+			t.Helper()
+			asn := map[string]int{rackOne: 65001, rackTwo: 65002}[session]
+			if err := l.routers[session].Configure(t.Context(), fmt.Sprintf("router bgp %d\n neighbor 192.0.2.11 password %s\n", asn, password)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	configure(rackOne, "first")()
+	configure(rackTwo, "second")()
+	l.listening("192.0.2.0/24", "passwordSecretRef: {name: third}")()
+	l.startAgent()
+	l.step(step{what: "one knows the password, one has another, one has none", do: func() {}, ups: []string{rackOne}})
+	l.step(step{what: "the other is corrected", do: configure(rackTwo, "first"), ups: []string{rackTwo},
+		seen: func() error { return errors.Join(l.hears(rackOne, pods, ourPath), l.hears(rackTwo, pods, ourPath)) }})
+}
