@@ -195,6 +195,39 @@ func TestAReflectorTellsAClientSeveralPaths(t *testing.T) {
 	f.at(5).learns(service+" 127.0.2.1@node-2 127.0.2.3@node-2", pods1+" 127.0.2.1@node-2")
 }
 
+// GoBGP would leave what others tell with a peer of several paths that no longer hears it.
+func TestAPeerOfSeveralPathsThatNoLongerHearsAnotherIsReset(t *testing.T) {
+	f := severalPaths(t, 2)
+	f.originate(1, pods1, &bgp.Attributes{})
+	f.originate(4, pods4, &bgp.Attributes{})
+	f.apply(1, 2, 3, 4, 5)
+	f.up()
+	all := []string{passed(pods1, 1, 2), passed(pods4, 4, 2)}
+	f.hears(5, 2, all...)
+	f.hears(3, 2, all...)
+	before, others := f.at(2).session("node-5").Since, f.at(2).session("node-3").Since
+
+	t.Log("a change after which it hears as much as before")
+	f.part(2, 3, bgp.NonClient)
+	f.apply(2)
+	f.hears(3, 2, all...)
+	if now := f.at(2).session("node-5").Since; !now.Equal(before) {
+		t.Error("the session was reset for nothing")
+	}
+
+	f.part(2, 4, bgp.NonClient)
+	f.part(2, 5, bgp.NonClient)
+	f.apply(2)
+	f.hears(5, 2, passed(pods1, 1, 2))
+	f.hears(3, 2, passed(pods1, 1, 2))
+	if s := f.at(2).session("node-5"); !s.Since.After(before) || !strings.Contains(s.LastError, "several paths") {
+		t.Errorf("not reset with words: %+v", s)
+	}
+	if now := f.at(2).session("node-3").Since; !now.Equal(others) {
+		t.Error("a session of one path was reset")
+	}
+}
+
 // A path of ours whose audience changes has to be withdrawn from a peer that is told several
 // paths: GoBGP would tell it nothing of the path as it is now, and leave the old one.
 func TestWhatAPeerOfSeveralPathsNoLongerHearsIsWithdrawn(t *testing.T) {

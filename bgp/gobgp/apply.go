@@ -76,11 +76,12 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 	s.publish(want, w, now, errors.Join(errs...))
 
 	next, byPrefix := s.nextPolicy(w, now, want.Config.ASN)
-	remarked := s.held.policy.remarked(next)
+	remarked, muted := s.held.policy.remarked(next), s.muted(w, next)
 	if err := s.setPolicy(ctx, s.held.policy.with(next)); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
 	errs = append(errs, s.refreshPeers(ctx, w, remarked)...)
+	errs = append(errs, s.resetPeers(ctx, muted)...)
 	errs = append(errs, s.deletePeers(ctx, w)...)
 	errs = append(errs, s.applyListen(ctx, w.listens)...)
 	errs = append(errs, s.applyPaths(ctx, byPrefix)...)

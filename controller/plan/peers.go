@@ -199,13 +199,7 @@ func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
 // essential returns those of the fields without effect that a session cannot do without:
 // what says where the peer is and who we are to it, and what protects the session.
 func essential(without []string) []string {
-	return slices.DeleteFunc(without, func(path string) bool {
-		switch path {
-		case "spec.interface":
-			return false
-		}
-		return true
-	})
+	return slices.DeleteFunc(without, func(path string) bool { return path != "spec.interface" })
 }
 
 func (b *builder) withhold(object string, address netip.Addr, message string) {
