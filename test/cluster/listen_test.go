@@ -143,3 +143,31 @@ func TestAListenRangeHasAPassword(t *testing.T) {
 	l.step(step{what: "the other is corrected", do: configure(rackTwo, "first"), ups: []string{rackTwo},
 		seen: func() error { return errors.Join(l.hears(rackOne, pods, ourPath), l.hears(rackTwo, pods, ourPath)) }})
 }
+
+// TestAListenRangeOfIPv6HasAPassword is the same in IPv6, with a peer of its own inside the range that has another password.
+func TestAListenRangeOfIPv6HasAPassword(t *testing.T) {
+	r := &rig{Lab: lab.New(t), t: t}
+	n := &node{Node: r.Node("node-1"), rig: r, index: 1}
+	lan := r.Switch("lan")
+	lan.Attach(n, "192.0.2.11/24", "2001:db8::11/64")
+	for i, password := range []string{"first", "wrong", "own"} {
+		config := fmt.Sprintf("router bgp %[1]d\n bgp router-id 192.0.2.%[2]d\n no bgp ebgp-requires-policy\n neighbor 2001:db8::11 remote-as 64512\n"+
+			" neighbor 2001:db8::11 timers connect 1\n neighbor 2001:db8::11 password %[3]s\n address-family ipv6 unicast\n  neighbor 2001:db8::11 activate\n exit-address-family\n",
+			65001+i, i+1, password)
+		lan.Attach(r.FRR(fmt.Sprintf("router-%d", i+1), config), fmt.Sprintf("2001:db8::%d/64", i+1))
+	}
+	if err := r.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, dir, "fairway.yaml", strings.Join([]string{liveNode, liveSpeaker(), liveSecret("password: first"),
+		strings.Replace(liveSecret("password: own"), "third", "own", 1),
+		fairwayObject("BGPPeer", "rack", "", `listenRange: "2001:db8::/64", asnType: External, passwordSecretRef: {name: third}`),
+		fairwayObject("BGPPeer", "own", "", `address: "2001:db8::3", asn: 65003, passive: true, passwordSecretRef: {name: own}`),
+	}, "---\n"))
+	n.start("--source=dir:"+dir, "--node-name=node-1", "--state-dir="+filepath.Join(n.Dir(), "state"))
+	r.eventually(func() error { return n.established(2) })
+	r.eventually(func() error {
+		return n.says("BGPNodeState_node-1", "sessionsTotal: 2", "sessionsEstablished: 2", "address: 2001:db8::1", "address: 2001:db8::3")
+	})
+}
