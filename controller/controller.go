@@ -127,3 +127,12 @@ type PrefixMemory interface {
 	Load() (prefixes []netip.Prefix, known bool)
 	Store(prefixes []netip.Prefix) error
 }
+
+// TrialMemory keeps for the next process which peers were brought up last, and which have been
+// followed by a crash.
+type TrialMemory interface {
+	// Load fills in the [Trials]. Not known: there are none, whatever has become of them.
+	Load(trials any) (known bool)
+	// Store returns when another process would read them.
+	Store(trials any) error
+}

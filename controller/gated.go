@@ -39,10 +39,11 @@ func (l *Loop) pass() (changed bool) {
 	return is != was
 }
 
-// apply has the speaker hold what the plan says, as far as the gate lets it through.
+// apply has the speaker hold what the plan says, as far as the gate lets it through, and with those
+// peers whose turn it is.
 func (l *Loop) apply(ctx context.Context) {
 	want := l.plan.Desired
-	want.Advertisements = l.gate.through
+	want.Advertisements, want.Peers = l.gate.through, l.quarantine.admit(want.Peers)
 	l.applied = l.Speaker.Apply(ctx, want)
 }
 

@@ -49,6 +49,10 @@ type Options struct {
 	Sessions SessionMemory
 	// Announced remembers what was announced; nil: nothing does.
 	Announced PrefixMemory
+	// Trials remembers which peers may crash the speaker; nil: nothing does.
+	Trials TrialMemory
+	// Crashed is when the process before this one crashed; the zero Time: it did not.
+	Crashed time.Time
 }
 
 // Loop makes plans and has the speaker hold them. It is the only one that changes the speaker.
@@ -78,12 +82,15 @@ type Loop struct {
 	inPlace bool                        // the routes have been in place since the start
 	held    map[*bgp.Audience]plan.Held // prefixes that the gate holds back, as last reported
 	stored  stored
-	callers callers
+
+	quarantine *quarantine
+	callers    callers
 }
 
 // NewLoop returns a Loop that has done nothing yet.
 func NewLoop(o Options) *Loop {
 	l := &Loop{Options: o, noted: map[string]slog.Level{}, gate: newGate()}
+	l.quarantine = newQuarantine(o.Trials, o.Crashed, o.Log)
 	l.recall()
 	l.recallAnnounced()
 	return l
@@ -100,9 +107,11 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer news.Stop()
 	due := time.NewTimer(time.Hour) // an address has waited long enough
 	defer due.Stop()
+	turn := time.NewTimer(time.Hour) // that of the next peer, after a crash
+	defer turn.Stop()
 	l.readHost(ctx)
 	for {
-		replan, quiet := false, false
+		replan, quiet, next := false, false, false
 		select {
 		case <-ctx.Done():
 			l.rememberAnnounced(l.Now(), true)
@@ -122,6 +131,8 @@ func (l *Loop) Run(ctx context.Context) error {
 		case <-l.Prober.Changed(): // what it opens or shuts is applied, and told, at once
 			quiet = l.tellLater(news)
 		case <-due.C:
+		case <-turn.C:
+			next, quiet = true, true
 		case <-tick.C:
 			replan = l.readHost(ctx) // not every fact of it comes with news
 			tick.Reset(l.period())
@@ -134,6 +145,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		} else {
 			applied = l.reopen(ctx)
 		}
+		applied = next && l.tryNext(ctx) || applied
 		if applied && l.retry > 0 {
 			retry.Reset(l.retry)
 		}
@@ -141,6 +153,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.report(ctx)
 		}
 		due.Reset(l.nextDue())
+		turn.Reset(l.quarantine.wait(l.Now()))
 	}
 }
 
@@ -188,6 +201,7 @@ func (l *Loop) replan(ctx context.Context) error {
 	}
 	l.Refuser.Set(l.plan.Unowned)
 	l.pass()
+	l.quarantine.step(began, l.plan.Desired.Peers, nil, l.specOf)
 	l.apply(ctx)
 	if first && errors.Is(l.applied, bgp.ErrNotStarted) && ctx.Err() == nil {
 		return l.applied
@@ -353,6 +367,7 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 		})
 	}
 	r.Problems = append(r.Problems, l.sessionProblems(sessions)...)
+	r.Problems = append(r.Problems, l.quarantine.problems(l.plan.Speaker, l.plan.Desired.Peers)...)
 	for _, v := range l.plan.Verdicts {
 		r.Verdicts = append(r.Verdicts, report.Verdict{
 			Kind: v.Object.Kind, Name: v.Object.Name, Generation: v.Generation, Accepted: v.Accepted, Reason: v.Reason, Message: v.Message,

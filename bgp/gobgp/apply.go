@@ -20,7 +20,8 @@ type held struct {
 	config     *bgp.Config // nil: it does not run
 	gr         gracefulRestart
 	started    time.Time
-	restarting bool // the next peers are the first of this process, and our routes are in the kernel
+	restarting bool                // the next peers are the first of this process, and our routes are in the kernel
+	late       map[netip.Addr]bool // peers that were held down when these were added, and may keep our routes
 	policy     policy
 	request    *api.SetPoliciesRequest // the policy as GoBGP has it
 	peers      map[netip.Addr]heldPeer
@@ -344,8 +345,8 @@ func (s *Speaker) applyPeers(ctx context.Context, w wanted) []error {
 		}
 		errs = append(errs, s.applyPeer(ctx, w.peers[addr]))
 	}
-	if ctx.Err() == nil && len(w.peers) > 0 {
-		s.held.restarting = false
+	if ctx.Err() == nil && len(w.peers) > 0 && s.held.restarting {
+		s.held.restarting, s.held.late = false, heldDown(s.want.Peers)
 	}
 	return errs
 }
@@ -379,11 +380,12 @@ func (s *Speaker) applyPeer(ctx context.Context, p bgp.Peer) error {
 	if known && old.conf.Conf.AuthPassword != conf.Conf.AuthPassword {
 		s.sessions.reset(p.Address, "its password was changed")
 	}
-	if err := s.pushPeer(ctx, conf, known); err != nil {
+	if err := s.pushPeer(ctx, p.Address, conf, known); err != nil {
 		s.sessions.reset(p.Address, "") // it was not
 		return peerError(p, "setting it up", err)
 	}
-	s.held.peers[p.Address] = heldPeer{Peer: p, conf: conf, restarting: !known && s.held.restarts(conf)}
+	s.held.peers[p.Address] = heldPeer{Peer: p, conf: conf, restarting: !known && s.held.restarts(p.Address, conf)}
+	delete(s.held.late, p.Address)
 	if !guarded {
 		if old.over != nil {
 			return s.enablePeer(ctx, p)
@@ -440,12 +442,12 @@ func (s *Speaker) applyWaiting(ctx context.Context) {
 
 // pushPeer adds or updates a peer. UpdatePeer resets a session only when the OPEN message or
 // the transport changes.
-func (s *Speaker) pushPeer(ctx context.Context, conf *api.Peer, known bool) error {
+func (s *Speaker) pushPeer(ctx context.Context, addr netip.Addr, conf *api.Peer, known bool) error {
 	if known {
 		_, err := s.server.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: conf})
 		return err
 	}
-	if s.held.restarts(conf) {
+	if s.held.restarts(addr, conf) {
 		conf = proto.CloneOf(conf)
 		conf.GracefulRestart.LocalRestarting = true
 	}

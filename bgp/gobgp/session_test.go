@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,29 @@ func TestARestartingSpeakerSaysSoToAPeerThatComesLateToo(t *testing.T) {
 		r.hears(two, "10.1.0.0/24 via 192.0.2.2")
 		r.stillAlive(one, two)
 	}
+}
+
+// One that is held down at first, as for want of a carrier, may keep our routes as well.
+func TestARestartingSpeakerSaysSoToAPeerThatWasHeldDown(t *testing.T) {
+	r := newRig(t, Options{Restarting: true})
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}, Advertisements: ads(advertise("10.1.0.0/24", "peer-1", "peer-2"))}
+	want.Peers[1].Down = "later"
+	r.apply(want)
+	one := r.connect(r.fake(1))
+	one.sendEndOfRIB(t, packet.RF_IPv4_UC)
+	one.sendEndOfRIB(t, packet.RF_IPv6_UC)
+	r.hears(one, "10.1.0.0/24 via 192.0.2.1")
+	want.Peers = slices.Clone(want.Peers)
+	want.Peers[1].Down = ""
+	r.apply(want)
+	two := r.connect(r.fake(2))
+	if !restartFlag(two) {
+		t.Error("it was not told of the restart")
+	}
+	two.sendEndOfRIB(t, packet.RF_IPv4_UC)
+	two.sendEndOfRIB(t, packet.RF_IPv6_UC)
+	r.hears(two, "10.1.0.0/24 via 192.0.2.2")
+	r.stillAlive(one, two)
 }
 
 func restartFlag(p *fakePeer) bool {

@@ -144,7 +144,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 	refuser := controller.NewRefuser(nft.Filter{}, log.With("component", "filter"))
 	forwarder := controller.NewForwarder(speaker, kernel.table, kernel, log.With("component", "routes"))
 	prober := probe.New()
-	sessions, announced := openMemory(f.stateDir, log)
+	sessions, announced, trials := openMemory(f.stateDir, log)
 	loop := controller.NewLoop(controller.Options{
 		Node:      f.nodeName,
 		Version:   version,
@@ -159,6 +159,8 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Prober:    prober,
 		Sessions:  sessions,
 		Announced: announced,
+		Trials:    trials,
+		Crashed:   crashedBefore(log),
 	})
 	group, ctx := errgroup.WithContext(ctx)
 	tasks := []task{memory.Run, kernel.Run, kernel.lookAgain, speaker.Run, loop.Run, forwarder.Run, prober.Run, refuser.Run}

@@ -59,9 +59,10 @@ func supervise(ctx context.Context, argv []string, log *slog.Logger) (int, error
 }
 
 func (s *supervisor) run() (int, error) {
+	env := os.Environ()
 	for crashes := 0; ; crashes++ {
 		started := time.Now()
-		status, stopped, err := s.once()
+		status, stopped, err := s.once(env)
 		if err != nil {
 			return exitError, err
 		}
@@ -71,6 +72,7 @@ func (s *supervisor) run() (int, error) {
 		if time.Since(started) >= steadyAfter {
 			crashes = 0
 		}
+		env = append(os.Environ(), crashedVariable+"="+time.Now().Format(time.RFC3339Nano))
 		delay := restartDelays[min(crashes, len(restartDelays)-1)]
 		s.log.Error("the agent crashed and is started again; kernel routes stay in place", "status", describe(status), "after", delay)
 		if s.wait(delay) {
@@ -98,9 +100,27 @@ func describe(status syscall.WaitStatus) string {
 	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }
 
+// crashedVariable is in the environment of an agent that is started after a crash, and says when that was.
+const crashedVariable = "FAIRWAY_CRASHED_AT"
+
+// crashedBefore returns when the agent crashed that this one is started in place of; the zero Time: none did.
+func crashedBefore(log *slog.Logger) time.Time {
+	text := os.Getenv(crashedVariable)
+	if text == "" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		log.Error("the parent process does not say when the agent crashed", "error", err)
+		return time.Now()
+	}
+	return at
+}
+
 // once runs the child to its end. stopped reports whether it was asked to end.
-func (s *supervisor) once() (status syscall.WaitStatus, stopped bool, err error) {
+func (s *supervisor) once(env []string) (status syscall.WaitStatus, stopped bool, err error) {
 	child, err := os.StartProcess(s.argv[0], s.argv, &os.ProcAttr{
+		Env:   env,
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM},
 	})

@@ -71,6 +71,23 @@ func TestParentStartsTheAgentAgainAfterACrash(t *testing.T) {
 	}
 }
 
+func TestAnAgentKnowsWhetherItFollowsACrash(t *testing.T) {
+	said := filepath.Join(t.TempDir(), "said")
+	cmd, log := parent(t, fmt.Sprintf(`echo "<$%s>" >> %s; [ $(wc -l < %[2]s) -lt 2 ] || exit 0; exit 2`, crashedVariable, said))
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	text, err := os.ReadFile(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	at, err := time.Parse(time.RFC3339Nano, strings.Trim(second, "<>"))
+	if first != "<>" || err != nil || time.Since(at) > time.Minute {
+		t.Errorf("the first heard %s, the second %s", first, second)
+	}
+}
+
 func TestParentForwardsSIGTERMAndDoesNotStartAgain(t *testing.T) {
 	dir := t.TempDir()
 	ready, got := filepath.Join(dir, "ready"), filepath.Join(dir, "got")

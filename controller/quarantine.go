@@ -1,0 +1,326 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/plan"
+	"github.com/fairway-bgp/fairway/controller/report"
+)
+
+const (
+	// trialPatience is how long a peer that is brought up after a crash has until the next one is. A second
+	// crash before our End-of-RIB would have helpers delete what is still stale (RFC 4724, section 4.2).
+	trialPatience = 3 * time.Second
+	// trialPeriod is how often it is looked at meanwhile.
+	trialPeriod = 100 * time.Millisecond
+	// blamePeriod is how soon after a peer was brought up a crash is taken to be its doing.
+	blamePeriod = time.Minute
+	// The time for which a peer is held down doubles between these with each crash.
+	firstHold, lastHold = time.Minute, time.Hour
+	// forgiveAfter is how long a peer must not have been blamed for the next time to be the first again.
+	forgiveAfter = time.Hour
+
+	reasonQuarantined = "Quarantined"
+	meshPrefix        = v1alpha1.MeshPeer + "/"
+	waitsForItsTurn   = "after a crash peers are brought up one at a time, and this one's turn is yet to come"
+)
+
+// Trials are what the next process has to know of peers that may crash the speaker.
+type Trials struct {
+	// Begun are the peers that were brought up last, and At when. One, or several of the mesh.
+	Begun []Trial   `json:"begun,omitempty"`
+	At    time.Time `json:"at,omitzero"`
+	// Apart: the mesh as a whole was followed by a crash, so that its peers are brought up one at a time too.
+	Apart  bool             `json:"apart,omitempty"`
+	Blamed map[string]Blame `json:"blamed,omitempty"` // by peer
+}
+
+// Trial is a peer, and a fingerprint of what it is configured by.
+type Trial struct {
+	Peer string `json:"peer"`
+	Spec string `json:"spec"`
+}
+
+// Blame is what is known of a peer that was followed by a crash.
+type Blame struct {
+	Spec  string    `json:"spec"`
+	Times int       `json:"times"`
+	Last  time.Time `json:"last"`
+	Until time.Time `json:"until"` // it is held down
+}
+
+// quarantine finds the peer whose messages crash the speaker, and holds it down. GoBGP's own goroutines
+// panic, so that the process is gone before it could say whose message it was: after a crash peers are
+// brought up one at a time, each written down before.
+type quarantine struct {
+	memory TrialMemory // nil: the next process will know nothing
+	log    *slog.Logger
+	trials Trials
+
+	careful bool                // peers that are not in begun wait
+	begun   map[string]bool     // since the crash, or since they were let go
+	turn    map[string]bool     // those that wait for their turn though all others do not
+	trying  map[string]struct{} // those begun last, until the next may be
+	since   time.Time           // that they are
+	failed  bool                // the memory could not be written
+}
+
+// newQuarantine takes up what the process before has left; crashed is when that crashed, the zero Time
+// if it did not.
+func newQuarantine(memory TrialMemory, crashed time.Time, log *slog.Logger) *quarantine {
+	q := &quarantine{memory: memory, log: log, careful: !crashed.IsZero(), begun: map[string]bool{}, turn: map[string]bool{}}
+	if memory == nil || !memory.Load(&q.trials) {
+		q.trials = Trials{}
+	}
+	if q.trials.Blamed == nil {
+		q.trials.Blamed = map[string]Blame{}
+	}
+	for peer := range q.trials.Blamed {
+		q.turn[peer] = true // once it is let go
+	}
+	if after := crashed.Sub(q.trials.At); q.careful && after >= 0 && after < blamePeriod {
+		q.blame(crashed)
+	}
+	return q
+}
+
+// blame is about those that were begun last before a crash.
+func (q *quarantine) blame(crashed time.Time) {
+	switch begun := q.trials.Begun; len(begun) {
+	case 0:
+	case 1:
+		b := q.trials.Blamed[begun[0].Peer]
+		if crashed.Sub(b.Last) > forgiveAfter || b.Spec != begun[0].Spec {
+			b.Times = 0
+		}
+		b.Spec, b.Last, b.Times = begun[0].Spec, crashed, b.Times+1
+		b.Until = crashed.Add(min(firstHold<<min(b.Times-1, 10), lastHold))
+		q.trials.Blamed[begun[0].Peer], q.turn[begun[0].Peer] = b, true
+		q.log.Error("a peer is held down: it was brought up just before the speaker crashed", "peer", begun[0].Peer, "times", b.Times, "until", b.Until)
+	default:
+		q.trials.Apart = true
+	}
+	q.trials.Begun = nil
+	q.store(crashed)
+}
+
+// step brings the next peers up if it is their turn, and reports whether anything is other than before.
+// sessions may be nil where they are not known. specOf returns a fingerprint of what a peer is configured by.
+func (q *quarantine) step(now time.Time, peers []bgp.Peer, sessions []bgp.Session, specOf func(peer string) string) (changed bool) {
+	if !q.careful && len(q.turn) == 0 {
+		return false
+	}
+	changed = q.letGo(now, specOf)
+	if len(q.trying) > 0 && now.Sub(q.since) < trialPatience && !q.settled(peers, sessions) {
+		return changed
+	}
+	q.trying = nil
+	unit := q.next(peers)
+	if len(unit) == 0 {
+		q.careful = false
+		return changed
+	}
+	q.trials.Begun, q.trials.At = nil, now
+	q.trying, q.since = map[string]struct{}{}, now
+	for _, peer := range unit {
+		q.trials.Begun = append(q.trials.Begun, Trial{peer, specOf(peer)})
+		q.trying[peer] = struct{}{}
+	}
+	q.store(now) // before the peer can say anything
+	for _, peer := range unit {
+		q.begun[peer] = true
+		delete(q.turn, peer)
+	}
+	return true
+}
+
+// letGo has those take their turn that need no longer be held down.
+func (q *quarantine) letGo(now time.Time, specOf func(string) string) (changed bool) {
+	for peer, b := range q.trials.Blamed {
+		switch {
+		case b.Until.IsZero():
+			continue
+		case now.After(b.Until):
+			q.log.Info("a peer that was held down is tried again", "peer", peer)
+		case specOf(peer) != b.Spec:
+			q.log.Info("a peer that was held down is tried again: its configuration has changed", "peer", peer)
+		default:
+			continue
+		}
+		b.Until, changed = time.Time{}, true
+		q.trials.Blamed[peer] = b
+	}
+	return changed
+}
+
+// settled reports whether those that are being tried have sent all they have, upon which GoBGP sends our
+// End-of-RIB, or are no longer wanted.
+func (q *quarantine) settled(peers []bgp.Peer, sessions []bgp.Session) bool {
+	wanted := map[string]bool{}
+	for _, p := range peers {
+		wanted[p.Name] = p.Down == ""
+	}
+	up := map[string]bool{}
+	for _, s := range sessions {
+		up[s.Peer] = s.State == bgp.Established && (!s.GracefulRestart || endOfRIB(s))
+	}
+	for peer := range q.trying {
+		if wanted[peer] && !up[peer] {
+			return false
+		}
+	}
+	return true
+}
+
+// next returns who is to be brought up: the mesh first, those that have been blamed last.
+func (q *quarantine) next(peers []bgp.Peer) []string {
+	var mesh, others, suspects []string
+	for _, p := range peers {
+		switch {
+		case p.Down != "" || !q.waits(p.Name) || q.held(p.Name):
+		case q.turn[p.Name]:
+			suspects = append(suspects, p.Name)
+		case strings.HasPrefix(p.Name, meshPrefix):
+			mesh = append(mesh, p.Name)
+		default:
+			others = append(others, p.Name)
+		}
+	}
+	if len(mesh) > 0 && !q.trials.Apart {
+		return mesh
+	}
+	for _, list := range [][]string{mesh, others, suspects} {
+		if len(list) > 0 {
+			return []string{slices.Min(list)}
+		}
+	}
+	return nil
+}
+
+func (q *quarantine) waits(peer string) bool { return q.turn[peer] || q.careful && !q.begun[peer] }
+
+func (q *quarantine) held(peer string) bool { return !q.trials.Blamed[peer].Until.IsZero() }
+
+// admit returns the peers, with those down that are held down or wait.
+func (q *quarantine) admit(peers []bgp.Peer) []bgp.Peer {
+	var out []bgp.Peer
+	for i, p := range peers {
+		if p.Down != "" || !q.waits(p.Name) {
+			continue
+		}
+		if out == nil {
+			out = slices.Clone(peers)
+		}
+		if out[i].Down = waitsForItsTurn; q.held(p.Name) {
+			out[i].Down = q.trials.Blamed[p.Name].words()
+		}
+	}
+	if out == nil {
+		return peers
+	}
+	return out
+}
+
+func (b Blame) words() string {
+	return fmt.Sprintf("%s: the speaker crashed within %s after this session was begun, %s, last at %s; what the peer sends is most likely the cause. "+
+		"It is tried again at %s, or when its configuration changes", reasonQuarantined, blamePeriod, times(b.Times), clock(b.Last), clock(b.Until))
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// wait returns how soon step is to be called again; everLong: not for its own sake.
+func (q *quarantine) wait(now time.Time) time.Duration {
+	if len(q.trying) > 0 {
+		return trialPeriod
+	}
+	wait := everLong
+	for peer := range q.turn {
+		if until := q.trials.Blamed[peer].Until; !until.IsZero() {
+			wait = min(wait, max(until.Sub(now), trialPeriod))
+		}
+	}
+	return wait
+}
+
+// problems names who is held down.
+func (q *quarantine) problems(speaker string, peers []bgp.Peer) []report.Problem {
+	var out []report.Problem
+	for _, p := range peers {
+		if p.Down != "" || !q.held(p.Name) {
+			continue
+		}
+		problem := report.Problem{Kind: v1alpha1.KindBGPPeer, Name: plan.ObjectOf(p.Name), Subject: p.Address.String(), Reason: reasonQuarantined, Message: q.trials.Blamed[p.Name].words()}
+		if strings.HasPrefix(p.Name, meshPrefix) {
+			problem.Kind, problem.Name, problem.Subject = v1alpha1.KindBGPSpeaker, speaker, p.Name
+		}
+		out = append(out, problem)
+	}
+	return out
+}
+
+// store writes down what the next process has to know. Where it fails peers are brought up all the same.
+func (q *quarantine) store(now time.Time) {
+	if q.memory == nil {
+		return
+	}
+	maps.DeleteFunc(q.trials.Blamed, func(_ string, b Blame) bool { return b.Until.IsZero() && now.Sub(b.Last) > forgiveAfter })
+	switch err := q.memory.Store(q.trials); {
+	case err == nil:
+		q.failed = false
+	case !q.failed:
+		q.failed = true
+		q.log.Warn("a peer that crashes the speaker again will not be found", "error", err)
+	}
+}
+
+// specOf returns a fingerprint of what the user has written about a peer.
+func (l *Loop) specOf(peer string) string {
+	var spec any
+	if p := l.snap.Peers[plan.ObjectOf(peer)]; p != nil {
+		spec = p.Spec
+	} else if s := l.snap.Speakers[l.plan.Speaker]; s != nil {
+		spec = s.Spec
+	}
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return ""
+	}
+	hash := fnv.New64a()
+	_, _ = hash.Write(text)
+	return strconv.FormatUint(hash.Sum64(), 16)
+}
+
+// tryNext brings the next peers up where it is their turn.
+func (l *Loop) tryNext(ctx context.Context) (applied bool) {
+	if l.plan == nil {
+		return false
+	}
+	sessions, err := l.Speaker.Sessions(ctx)
+	if err != nil {
+		return false // once their time is over it is the turn of the next all the same
+	}
+	if !l.quarantine.step(l.Now(), l.plan.Desired.Peers, sessions, l.specOf) {
+		return false
+	}
+	l.apply(ctx)
+	l.backOff()
+	return true
+}

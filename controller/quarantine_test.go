@@ -1,0 +1,218 @@
+package controller
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+// crashing is a node whose processes follow one another, with a clock of its own.
+type crashing struct {
+	t     *testing.T
+	now   time.Time
+	file  []byte // what the memory holds
+	full  bool   // nothing more can be written
+	log   strings.Builder
+	peers []string
+	specs map[string]string
+	up    map[string]bool // sessions that have sent End-of-RIB
+	q     *quarantine
+}
+
+func (c *crashing) Load(trials any) bool { return json.Unmarshal(c.file, trials) == nil }
+
+func (c *crashing) Store(trials any) (err error) {
+	if c.full {
+		return errors.New("no space left")
+	}
+	c.file, err = json.Marshal(trials)
+	return err
+}
+
+func newCrashing(t *testing.T, peers ...string) *crashing {
+	c := &crashing{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), peers: peers, specs: map[string]string{}}
+	c.start(time.Time{})
+	return c
+}
+
+func (c *crashing) start(crashed time.Time) {
+	c.up = map[string]bool{}
+	c.q = newQuarantine(c, crashed, slog.New(slog.NewTextHandler(&c.log, nil)))
+	c.step()
+}
+
+// crash ends the process; the next one starts a little later.
+func (c *crashing) crash() {
+	at := c.now
+	c.now = c.now.Add(300 * time.Millisecond)
+	c.start(at)
+}
+
+func (c *crashing) wanted() (out []bgp.Peer) {
+	for _, name := range c.peers {
+		out = append(out, bgp.Peer{Name: name})
+	}
+	return out
+}
+
+func (c *crashing) step() {
+	var sessions []bgp.Session
+	for name, up := range c.up {
+		if up {
+			sessions = append(sessions, bgp.Session{Peer: name, State: bgp.Established, GracefulRestart: true, Families: []bgp.FamilySession{{EndOfRIB: true}}})
+		}
+	}
+	c.q.step(c.now, c.wanted(), sessions, func(peer string) string { return c.specs[peer] })
+}
+
+// pass lets time go by as the loop would.
+func (c *crashing) pass(d time.Duration) {
+	for end := c.now.Add(d); c.now.Before(end); {
+		wait := min(c.q.wait(c.now), end.Sub(c.now))
+		c.now = c.now.Add(max(wait, time.Millisecond))
+		c.step()
+	}
+}
+
+// spoken expects the speaker to have these peers and no others.
+func (c *crashing) spoken(want ...string) {
+	c.t.Helper()
+	var got []string
+	for _, p := range c.q.admit(c.wanted()) {
+		if p.Down == "" {
+			got = append(got, p.Name)
+		}
+	}
+	slices.Sort(want)
+	if slices.Sort(got); !slices.Equal(got, want) {
+		c.t.Errorf("spoken to are %q, want %q\n%s", got, want, c.log.String())
+	}
+}
+
+func (c *crashing) delivers(peer string) {
+	c.up[peer] = true
+	c.step()
+}
+
+func (c *crashing) problem(peer string) string {
+	for _, p := range c.q.problems("default", c.wanted()) {
+		if strings.HasPrefix(peer, p.Name) || p.Subject == peer {
+			return p.Reason + ": " + p.Message
+		}
+	}
+	return ""
+}
+
+func TestWithoutACrashNobodyWaits(t *testing.T) {
+	c := newCrashing(t, "mesh/b/1", "tor-a/1", "tor-b/1")
+	c.spoken("mesh/b/1", "tor-a/1", "tor-b/1")
+	if c.q.wait(c.now) != everLong || c.file != nil {
+		t.Errorf("it is called again after %s, and has written %s", c.q.wait(c.now), c.file)
+	}
+}
+
+func TestAfterACrashPeersComeBackOneAtATime(t *testing.T) {
+	c := newCrashing(t, "mesh/b/1", "mesh/c/1", "tor-a/1", "tor-b/1", "tor-c/1")
+	c.crash()
+	c.spoken("mesh/b/1", "mesh/c/1")
+	c.delivers("mesh/b/1")
+	c.spoken("mesh/b/1", "mesh/c/1")
+	c.delivers("mesh/c/1")
+	c.spoken("mesh/b/1", "mesh/c/1", "tor-a/1")
+	c.delivers("tor-a/1")
+	c.spoken("mesh/b/1", "mesh/c/1", "tor-a/1", "tor-b/1")
+	c.pass(trialPatience - trialPeriod) // one that is not there holds nobody up for long
+	c.spoken("mesh/b/1", "mesh/c/1", "tor-a/1", "tor-b/1")
+	c.pass(2 * trialPeriod)
+	c.spoken(c.peers...)
+	c.delivers("tor-c/1")
+	c.peers = append(c.peers, "tor-d/1") // a new one has no turn to wait for
+	c.spoken(c.peers...)
+	if c.q.wait(c.now) != everLong {
+		t.Error("it goes on though all are up")
+	}
+}
+
+func TestThePeerThatIsFollowedByASecondCrashIsHeldDown(t *testing.T) {
+	c := newCrashing(t, "mesh/b/1", "tor-a/1", "tor-b/1", "tor-c/1")
+	c.crash()
+	c.delivers("mesh/b/1")
+	c.delivers("tor-a/1")
+	c.spoken("mesh/b/1", "tor-a/1", "tor-b/1")
+	c.crash() // of tor-b's doing
+	for _, peer := range c.peers {
+		c.delivers(peer)
+	}
+	c.spoken("mesh/b/1", "tor-a/1", "tor-c/1")
+	if got := c.problem("tor-b/1"); !strings.HasPrefix(got, "Quarantined: Quarantined: the speaker crashed within 1m0s after this session was begun, once") {
+		t.Errorf("it is said %q", got)
+	}
+	c.pass(firstHold - 2*time.Second)
+	c.spoken("mesh/b/1", "tor-a/1", "tor-c/1")
+	c.pass(4 * time.Second)
+	c.spoken(c.peers...)
+	c.crash() // again
+	for _, peer := range c.peers {
+		c.delivers(peer)
+	}
+	c.pass(2*firstHold - 2*time.Second)
+	c.spoken("mesh/b/1", "tor-a/1", "tor-c/1")
+	c.pass(4 * time.Second)
+	c.spoken(c.peers...)
+	c.pass(2 * time.Minute)
+	c.crash() // so much later it may be anybody's
+	c.pass(time.Minute)
+	c.spoken(c.peers...)
+}
+
+func TestAChangedConfigurationEndsTheQuarantine(t *testing.T) {
+	c := newCrashing(t, "tor-a/1", "tor-b/1")
+	c.crash()
+	c.crash()
+	c.delivers("tor-b/1")
+	c.spoken("tor-b/1")
+	c.start(time.Time{}) // as for an upgrade
+	c.spoken("tor-b/1")
+	c.specs["tor-a/1"] = "another"
+	c.step()
+	c.spoken(c.peers...)
+}
+
+func TestAMeshThatIsFollowedByACrashIsTakenApart(t *testing.T) {
+	c := newCrashing(t, "mesh/b/1", "mesh/c/1", "tor-a/1")
+	c.crash()
+	c.spoken("mesh/b/1", "mesh/c/1")
+	c.crash()
+	c.spoken("mesh/b/1")
+	c.delivers("mesh/b/1")
+	c.spoken("mesh/b/1", "mesh/c/1")
+	c.crash()
+	c.delivers("mesh/b/1")
+	c.delivers("tor-a/1")
+	c.spoken("mesh/b/1", "tor-a/1")
+	if got := c.problem("mesh/c/1"); !strings.HasPrefix(got, "Quarantined: ") {
+		t.Errorf("it is said %q", got)
+	}
+}
+
+// A file that is lost, spoilt or cannot be written costs the search and nothing else.
+func TestWithoutAMemoryPeersComeBackAllTheSame(t *testing.T) {
+	c := newCrashing(t, "tor-a/1", "tor-b/1")
+	c.full = true
+	c.crash()
+	c.pass(time.Minute)
+	c.spoken(c.peers...)
+	if n := strings.Count(c.log.String(), "will not be found"); n != 1 {
+		t.Errorf("it is said %d times\n%s", n, c.log.String())
+	}
+	c.file = []byte(`{"begun": 7}`)
+	c.crash()
+	c.pass(time.Minute)
+	c.spoken(c.peers...)
+}
