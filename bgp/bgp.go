@@ -349,6 +349,7 @@ type Desired struct {
 	Config         *Config // nil: no speaker runs
 	Peers          []Peer
 	Advertisements Advertisements // what we originate
+	Relays         []Relay        // what we pass on to others
 	Stations       []Station      // each address and port once
 	Listens        []Listen       // each prefix once
 }
@@ -426,6 +427,7 @@ type FamilySession struct {
 	Received   int
 	Accepted   int
 	Advertised int
+	Relayed    int // of Advertised, what other peers have told us and Relays pass on
 
 	ReceivesPaths bool // several paths to a prefix are received (RFC 7911, section 4)
 	SendsPaths    bool // and sent

@@ -73,6 +73,7 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 		return err
 	}
 	now := audiences(w)
+	w.relays = relaysOf(want.Relays, w, want.Config.ASN)
 	// The names have to be known before the first path of a new peer arrives.
 	s.publish(want, w, now, errors.Join(errs...))
 
@@ -98,6 +99,7 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 			stations:       want.Stations,
 			listens:        want.Listens,
 			advertisements: want.Advertisements,
+			relays:         want.Relays,
 			numbers:        numbersOf(want, byPrefix),
 		}
 	}
@@ -109,10 +111,11 @@ func (s *Speaker) nextPolicy(w wanted, now []audience, asn uint32) (policy, map[
 	fresh, gone := s.fresh(w), s.gone(w)
 	classes, byPrefix := number(s.held.policy.classes, now, fresh, gone)
 	passed, marks := numberReflected(s.held.policy.reflected, w, fresh, gone)
-	next := policy{asn: asn, imports: make(map[netip.Addr]imported, len(w.peers)), classes: classes, reflected: passed}
+	relays, numbers := numberRelays(s.held.policy.relays, w.relays, fresh, gone)
+	next := policy{asn: asn, imports: make(map[netip.Addr]imported, len(w.peers)), classes: classes, reflected: passed, relays: relays}
 	for addr, p := range w.peers {
 		next.imports[addr] = imported{
-			rules: p.Import, external: p.AnyExternal, own: ownAS{p.LocalASN, p.AllowOwnAS}, pref: p.ImportLocalPref, from: p.Reflection, mark: marks[p.Reflection],
+			rules: p.Import, external: p.AnyExternal, own: ownAS{p.LocalASN, p.AllowOwnAS}, pref: p.ImportLocalPref, from: p.Reflection, mark: marks[p.Reflection], relays: numbers[addr],
 		}
 	}
 	return next, byPrefix

@@ -23,6 +23,7 @@ type wanted struct {
 	ads    map[netip.Prefix]*bgp.Audience
 
 	listens []bgp.Listen
+	relays  []wantedRelay
 }
 
 // check splits what can work from what cannot, and leaves out the peers that are to be down:

@@ -82,41 +82,64 @@ func (c class) key(except map[netip.Addr]bool) string {
 // the same hear it: then nothing has to be announced again. fresh are the peers that are yet to
 // be added, gone those that leave.
 func number(old map[int]class, now []audience, fresh, gone map[netip.Addr]bool) (map[int]class, map[netip.Prefix]int) {
-	classes := make(map[int]class, len(now))
+	plain := make([]class, len(now))
+	for i, a := range now {
+		plain[i] = a.class
+	}
+	classes, byPrefix := make(map[int]class, len(now)), map[netip.Prefix]int{}
+	for i, number := range assign(old, plain, fresh, gone) {
+		classes[number] = now[i].class
+		for _, prefix := range now[i].prefixes {
+			byPrefix[prefix] = number
+		}
+	}
+	return classes, byPrefix
+}
+
+// assign returns numbers for what is there now: that of what was there with the same key, or with
+// the same one among those peers that stay, or else one that nothing had.
+func assign[T interface {
+	key(map[netip.Addr]bool) string
+}](old map[int]T, now []T, fresh, gone map[netip.Addr]bool) []int {
+	taken := make(map[int]bool, len(now))
 	numbers := make([]int, len(now))
 	take := func(oldExcept, newExcept map[netip.Addr]bool) {
 		free := map[string][]int{}
 		for _, n := range slices.Sorted(maps.Keys(old)) {
-			if _, taken := classes[n]; !taken {
+			if !taken[n] {
 				key := old[n].key(oldExcept)
 				free[key] = append(free[key], n)
 			}
 		}
 		for i, a := range now {
-			key := a.class.key(newExcept)
+			key := a.key(newExcept)
 			if numbers[i] == 0 && len(free[key]) > 0 {
 				numbers[i], free[key] = free[key][0], free[key][1:]
-				classes[numbers[i]] = a.class
+				taken[numbers[i]] = true
 			}
 		}
 	}
 	take(nil, nil)
 	take(gone, fresh)
 	next := 1
-	byPrefix := map[netip.Prefix]int{}
-	for i, a := range now {
+	for i := range now {
 		for numbers[i] == 0 {
-			_, inOld := old[next]
-			_, inNew := classes[next]
-			if !inOld && !inNew {
-				numbers[i] = next
-				classes[next] = a.class
+			if _, inOld := old[next]; !inOld && !taken[next] {
+				numbers[i], taken[next] = next, true
 			}
 			next++
 		}
-		for _, prefix := range a.prefixes {
-			byPrefix[prefix] = numbers[i]
+	}
+	return numbers
+}
+
+// with returns the class with the members of another one as well.
+func (c class) with(other class) class {
+	members := maps.Clone(c.members)
+	for addr, m := range other.members {
+		if _, known := members[addr]; !known {
+			members[addr] = m
 		}
 	}
-	return classes, byPrefix
+	return class{family: c.family, members: members}
 }

@@ -364,7 +364,7 @@ func (p *fakePeer) announceMarked(t *testing.T, prefix string, asPath ...uint32)
 	}
 	var marks []*packet.LargeCommunity
 	for number := range uint32(4) {
-		marks = append(marks, packet.NewLargeCommunity(internalASN, markKind, number))
+		marks = append(marks, packet.NewLargeCommunity(internalASN, markKind, number), packet.NewLargeCommunity(internalASN, relayKind, number))
 	}
 	attrs = append(attrs, packet.NewPathAttributeLargeCommunities(marks))
 	nlri := []*packet.IPAddrPrefix{packet.NewIPAddrPrefix(uint8(parsed.Bits()), parsed.Addr().String())}

@@ -48,6 +48,7 @@ type policy struct {
 	imports   map[netip.Addr]imported // by peer address
 	classes   map[int]class           // by number
 	reflected map[int]reflected       // by number
+	relays    map[int]relay           // by number
 }
 
 // with returns the policy that serves while the speaker goes from p to next: everything that
@@ -58,7 +59,7 @@ type policy struct {
 func (p policy) with(next policy) policy {
 	both := policy{
 		asn: next.asn, imports: maps.Clone(p.imports), classes: make(map[int]class, len(next.classes)),
-		reflected: p.withReflected(next),
+		reflected: p.withReflected(next), relays: p.withRelays(next),
 	}
 	if both.imports == nil {
 		both.imports = map[netip.Addr]imported{}
@@ -66,13 +67,7 @@ func (p policy) with(next policy) policy {
 	maps.Copy(both.imports, next.imports)
 	maps.Copy(both.classes, p.classes)
 	for number, c := range next.classes {
-		members := maps.Clone(c.members)
-		for addr, m := range p.classes[number].members {
-			if _, known := members[addr]; !known {
-				members[addr] = m
-			}
-		}
-		both.classes[number] = class{family: c.family, members: members}
+		both.classes[number] = c.with(p.classes[number])
 	}
 	return both
 }
@@ -103,9 +98,10 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 		Actions:    &api.Actions{RouteAction: api.RouteAction_ACCEPT},
 	}}, b.loopStatements(p)...)
 	statements = append(append(statements, b.externalStatements(p)...), b.shutdownStatement())
-	if len(p.reflected) > 0 {
+	if len(p.reflected)+len(p.relays) > 0 {
 		statements = append(statements, unmark())
 	}
+	statements = append(statements, b.importRelays(p)...)
 	for i, group := range groupByRules(p.imports) {
 		for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
 			prefixes := prefixSet(group.rules, family)
@@ -132,9 +128,9 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 	return statements
 }
 
-// exportStatements accept what is reflected, and a path of ours for the peers of its class.
+// exportStatements accept what is reflected or relayed, and a path of ours for the peers of its class.
 func (b *policyBuilder) exportStatements(p policy) []*api.Statement {
-	statements := append(b.exportReflected(p),
+	statements := append(append(b.exportReflected(p), b.exportRelays(p)...),
 		// Other learned paths would be refused at the end as well, but only after a search
 		// through the peers of every class, for every peer.
 		rejectRoute("export-internal", api.Conditions_ROUTE_TYPE_INTERNAL),

@@ -18,6 +18,7 @@ type lastApplied struct {
 	stations       []bgp.Station
 	listens        []bgp.Listen
 	advertisements bgp.Advertisements
+	relays         []bgp.Relay
 	numbers        map[ofFamily]int // class of each audience that was in use
 }
 
@@ -33,7 +34,7 @@ type ofFamily struct {
 func (s *Speaker) applyQuick(ctx context.Context, want bgp.Desired) (done bool, err error) {
 	last := s.last
 	if last == nil || want.Config == nil || *want.Config != last.config || !slices.EqualFunc(last.peers, want.Peers, bgp.Peer.Equal) ||
-		!slices.Equal(last.stations, want.Stations) || !slices.Equal(last.listens, want.Listens) {
+		!slices.Equal(last.stations, want.Stations) || !slices.Equal(last.listens, want.Listens) || !slices.EqualFunc(last.relays, want.Relays, bgp.Relay.Equal) {
 		return false, nil
 	}
 	set, gone := map[netip.Prefix]int{}, []netip.Prefix(nil)
@@ -55,7 +56,9 @@ func (s *Speaker) applyQuick(ctx context.Context, want bgp.Desired) (done bool, 
 		return true, err
 	}
 	s.recount(set, gone, last)
-	s.last = &lastApplied{config: last.config, peers: last.peers, stations: last.stations, listens: last.listens, advertisements: want.Advertisements, numbers: last.numbers}
+	next := *last
+	next.advertisements = want.Advertisements
+	s.last = &next
 	return true, nil
 }
 

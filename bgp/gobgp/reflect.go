@@ -48,6 +48,8 @@ type imported struct {
 	pref *uint32 // the LOCAL_PREF that they get; nil: what they have
 	from bgp.Reflection
 	mark int // number of the reflected that they belong to; 0: they are not passed on
+
+	relays []int // numbers of the relays that they may belong to, sorted
 }
 
 // numberReflected numbers what is passed on, if anything is. A number stays while, among the
@@ -118,7 +120,7 @@ func (p policy) withReflected(next policy) map[int]reflected {
 func (p policy) remarked(next policy) map[netip.Addr]bool {
 	out := map[netip.Addr]bool{}
 	for addr, i := range next.imports {
-		if was, known := p.imports[addr]; known && was.mark != i.mark {
+		if was, known := p.imports[addr]; known && (was.mark != i.mark || !slices.Equal(was.relays, i.relays)) {
 			out[addr] = true
 		}
 	}

@@ -62,13 +62,19 @@ type peerFamily struct {
 // best, which is what a reflector passes on.
 type counted struct{ accepted, best int }
 
+// ribCounts are what was counted in the RIB.
+type ribCounts struct {
+	peers  map[peerFamily]counted
+	relays map[int]int // prefixes whose best path bears the number of a relay
+}
+
 // acceptedCount caches how many paths of each peer the import policy let in. GoBGP's own
 // count knows nothing of the policy, and to count means to list the whole RIB, which holds up
 // the speaker: so it is done again only once a change is over, and never takes more than about
 // a fiftieth of the time.
 type acceptedCount struct {
 	mu       sync.Mutex
-	counts   map[peerFamily]counted
+	counts   ribCounts
 	received uint64
 	dirty    time.Time // of the first change that is not counted yet; zero: none
 	changing time.Time // of the last one
@@ -105,14 +111,14 @@ func (a *acceptedCount) due(now time.Time) bool {
 }
 
 // acceptedCounts returns the accepted paths of each peer and family; a little old if need be.
-func (s *Speaker) acceptedCounts(ctx context.Context, v *view, live map[netip.Addr]*api.Peer) map[peerFamily]counted {
+func (s *Speaker) acceptedCounts(ctx context.Context, v *view, live map[netip.Addr]*api.Peer) ribCounts {
 	a := &s.accepted
 	begin := time.Now()
 	counts, due := a.look(begin, v.running, receivedPaths(live))
 	if !due {
 		return counts
 	}
-	fresh, err := s.countPaths(ctx) // without the lock, for which the speaker's news would wait
+	fresh, err := s.countPaths(ctx, len(v.relays) > 0) // without the lock, for which the speaker's news would wait
 	if err != nil {
 		a.changed()
 		return counts
@@ -123,12 +129,12 @@ func (s *Speaker) acceptedCounts(ctx context.Context, v *view, live map[netip.Ad
 
 // look returns the counts, and whether it is time to count again: what changes from now on
 // is not counted then.
-func (a *acceptedCount) look(now time.Time, running bool, received uint64) (counts map[peerFamily]counted, due bool) {
+func (a *acceptedCount) look(now time.Time, running bool, received uint64) (counts ribCounts, due bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !running || received == 0 {
-		a.counts, a.received = nil, 0
-		return nil, false
+		a.counts, a.received = ribCounts{}, 0
+		return ribCounts{}, false
 	}
 	if received != a.received {
 		a.received = received
@@ -140,7 +146,7 @@ func (a *acceptedCount) look(now time.Time, running bool, received uint64) (coun
 	return a.counts, due
 }
 
-func (a *acceptedCount) set(counts map[peerFamily]counted, took time.Duration) {
+func (a *acceptedCount) set(counts ribCounts, took time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.counts, a.notUntil = counts, time.Now().Add(took*acceptedShare)
@@ -157,20 +163,24 @@ func receivedPaths(live map[netip.Addr]*api.Peer) uint64 {
 	return sum
 }
 
-// countPaths counts the paths in the RIB by peer. It converts no attributes.
-func (s *Speaker) countPaths(ctx context.Context) (map[peerFamily]counted, error) {
-	counts := map[peerFamily]counted{}
+// countPaths counts the paths in the RIB by peer. It converts attributes only where relays are
+// to be counted, which paths belong to by a mark.
+func (s *Speaker) countPaths(ctx context.Context, relays bool) (ribCounts, error) {
+	counts := ribCounts{map[peerFamily]counted{}, map[int]int{}}
 	for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
-		request := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: apiFamily(family), EnableOnlyBinary: true}
+		request := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: apiFamily(family), EnableOnlyBinary: !relays}
 		err := s.server.ListPath(ctx, request, func(d *api.Destination) {
 			for i, p := range d.GetPaths() { // the best one first
 				if addr := parseAddr(p.GetNeighborIp()); addr.IsValid() {
-					c := counts[peerFamily{addr, family}]
+					c := counts.peers[peerFamily{addr, family}]
 					c.accepted++
 					if i == 0 {
 						c.best++
+						for _, number := range relaysOn(p) {
+							counts.relays[number]++
+						}
 					}
-					counts[peerFamily{addr, family}] = c
+					counts.peers[peerFamily{addr, family}] = c
 				}
 			}
 		})
@@ -178,7 +188,7 @@ func (s *Speaker) countPaths(ctx context.Context) (map[peerFamily]counted, error
 			err = ctx.Err() // the listing ends early without an error
 		}
 		if err != nil {
-			return nil, err
+			return ribCounts{}, err
 		}
 	}
 	return counts, nil

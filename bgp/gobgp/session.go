@@ -25,7 +25,7 @@ func (s *Speaker) Sessions(ctx context.Context) ([]bgp.Session, error) {
 		return nil, err
 	}
 	counts := s.acceptedCounts(ctx, v, live)
-	passed := v.reflectedCounts(counts)
+	passed := v.reflectedCounts(counts.peers)
 	sessions := make([]bgp.Session, 0, len(v.wanted))
 	for _, p := range v.wanted {
 		session := bgp.Session{Peer: p.Name, Address: p.Address, ASN: p.ASN, State: bgp.Idle}
@@ -38,9 +38,10 @@ func (s *Speaker) Sessions(ctx context.Context) ([]bgp.Session, error) {
 			for i := range session.Families {
 				f := &session.Families[i]
 				if session.State == bgp.Established {
-					count := counts[peerFamily{addr.WithZone(""), f.Family}]
+					count := counts.peers[peerFamily{addr.WithZone(""), f.Family}]
 					f.Accepted = count.accepted
-					f.Advertised = v.advertised[addr][f.Family] + passed.to(p, f.Family, count)
+					f.Relayed = v.relayedTo(addr, f.Family, counts)
+					f.Advertised = v.advertised[addr][f.Family] + passed.to(p, f.Family, count) + f.Relayed
 				}
 			}
 		}

@@ -17,6 +17,7 @@ type view struct {
 	peers      map[netip.Addr]bgp.Peer           // those that can work, by address without zone
 	refused    map[string]string                 // by name: why the peer does not work
 	advertised map[netip.Addr]map[bgp.Family]int // by address
+	relays     map[int]relay                     // by number
 }
 
 // publish makes the outcome of an Apply known to the readers.
@@ -27,6 +28,7 @@ func (s *Speaker) publish(want bgp.Desired, w wanted, now []audience, err error)
 		peers:      make(map[netip.Addr]bgp.Peer, len(w.peers)),
 		refused:    map[string]string{},
 		advertised: map[netip.Addr]map[bgp.Family]int{},
+		relays:     s.held.policy.relays,
 	}
 	if v.running {
 		v.asn = s.held.config.ASN
