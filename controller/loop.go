@@ -427,13 +427,19 @@ func (l *Loop) prefixProblems() []report.Problem {
 
 // advertised tells what became of each advertisement, as far as sessions are up.
 func (l *Loop) advertised(sessions []bgp.Session) []report.Advertised {
-	up := map[string]bool{}
+	up, relayed := map[string]bool{}, map[string]int{}
 	for _, s := range sessions {
 		up[s.Peer] = s.State == bgp.Established
+		for _, f := range s.Families {
+			relayed[s.Peer] += f.Relayed
+		}
 	}
 	var out []report.Advertised
 	for _, said := range l.plan.Said(func(peer string) bool { return up[peer] }, l.held) {
 		row := report.Advertised{Name: said.Advertisement, Source: said.Source, Advertised: said.Advertised, Down: said.Down, Rejected: said.Rejected}
+		for _, peer := range said.To {
+			row.Advertised = max(row.Advertised, relayed[peer])
+		}
 		switch { // what else waits is a matter of time
 		case said.Waiting > 0 && l.gate.verdict.passage == shut:
 			reject(&row, waitProbeBad, said.Waiting)

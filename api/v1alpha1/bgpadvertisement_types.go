@@ -76,15 +76,17 @@ type BGPAdvertisementSpec struct {
 	Services *AdvertisedServices `json:"services,omitempty"`
 
 	// fromMesh, when present, advertises what the node has heard from other nodes,
-	// for nodes that speak to the fabric on behalf of others. It is not told to
-	// the mesh.
+	// for nodes that speak to the fabric on behalf of others. It is told to
+	// routers of other ASes alone, with the communities that it came with. Of
+	// attributes, localPref and linkBandwidth count for nothing.
 	//
 	// +optional
 	FromMesh *AdvertisedFromMesh `json:"fromMesh,omitempty"`
 
 	// nextHop is the next hop of what fromMesh advertises (RFC 4271, section
 	// 5.1.3), default Self. Self: the node, which forwards. Unchanged: the node
-	// that said it, for routers that reach all nodes directly.
+	// that said it, where its address is on the network that this node shares with
+	// the router, or the session is a multihop one; the others are left out.
 	//
 	// +optional
 	// +kubebuilder:default=Self
@@ -141,7 +143,8 @@ type AdvertisedFromMesh struct {
 	PodCIDRs *bool `json:"podCIDRs,omitempty"`
 
 	// services advertises addresses of Services that other nodes have announced to
-	// the mesh, default false.
+	// the mesh, default false: those inside the Service ranges, and inside the
+	// externalIPRanges and loadBalancerIPRanges of BGPAdvertisements to the mesh.
 	//
 	// +optional
 	// +kubebuilder:default=false

@@ -26,10 +26,7 @@ var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 	{"spec.bfd", func(s *BGPPeerSpec) bool { return s.BFD != nil }},
 }
 
-var advertisementFieldsWithoutEffect = []without[BGPAdvertisementSpec]{
-	{"spec.fromMesh", func(s *BGPAdvertisementSpec) bool { return s.FromMesh != nil }},
-	{"spec.nextHop Unchanged", func(s *BGPAdvertisementSpec) bool { return s.NextHop == NextHopUnchanged }},
-}
+var advertisementFieldsWithoutEffect []without[BGPAdvertisementSpec]
 
 // NotImplemented returns the paths of fields that have no effect in this release and are
 // set to something other than their default, such as "spec.bmp"; where only some values of

@@ -44,6 +44,7 @@ var withEffect = map[string][]string{
 	},
 	v1alpha1.KindBGPAdvertisement: {
 		"spec.nodeSelector", "spec.to.peerSelector", "spec.to.mesh", "spec.podCIDRs", "spec.prefixes.prefix", "spec.prefixes.force",
+		"spec.fromMesh.podCIDRs", "spec.fromMesh.services", "spec.nextHop Unchanged",
 		"spec.services.addressTypes ClusterIP", "spec.services.addressTypes ExternalIP", "spec.services.addressTypes LoadBalancerIP",
 		"spec.services.selector", "spec.services.namespaceSelector", "spec.services.externalIPRanges", "spec.services.loadBalancerIPRanges",
 		"spec.services.aggregation.ipv4Length", "spec.services.aggregation.ipv6Length",

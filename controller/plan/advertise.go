@@ -1,9 +1,7 @@
 package plan
 
 import (
-	"cmp"
 	"encoding/binary"
-	"fmt"
 	"iter"
 	"maps"
 	"net/netip"
@@ -73,6 +71,7 @@ type announcer struct {
 	members   index[netip.Prefix, netip.Addr]        // addresses of Services, by the aggregates that may stand for them
 	audiences map[audienceKey]*bgp.Audience
 	lost      map[*bgp.Audience][]Refusal // attributes that are overridden in it
+	relayLost []Refusal                   // and in what is passed on
 
 	advertised *cow.Draft[netip.Prefix, *bgp.Audience]
 	quiet      *cow.Draft[netip.Addr, []quiet]
@@ -121,6 +120,7 @@ func (b *builder) planAdvertisements() {
 	a.refuseNoPodCIDR()
 	a.podCIDRs = b.ownPodCIDRs()
 	a.listenToPrefixes()
+	a.planRelays()
 	for _, slice := range b.snap.Slices.All() {
 		a.slices.add(slice.Service, slice)
 	}
@@ -330,49 +330,6 @@ func lengthOf(length *int32, byDefault int) int {
 		return byDefault
 	}
 	return int(*length)
-}
-
-// loadAdvertisements finds the usable ones, those of other nodes too.
-func (b *builder) loadAdvertisements() {
-	for _, name := range slices.Sorted(maps.Keys(b.snap.Advertisements)) {
-		ad, ok := usable(b, "BGPAdvertisement", b.snap.Advertisements[name], b.prev.Advertisements, b.fallback.Advertisements)
-		if ok {
-			b.plan.Accepted.Advertisements[name] = ad
-		}
-	}
-}
-
-// advertisements returns the usable ones that select this node, the highest precedence first,
-// then the oldest.
-func (b *builder) advertisements() []*v1alpha1.BGPAdvertisement {
-	var out []*v1alpha1.BGPAdvertisement
-	for _, ad := range b.plan.Accepted.Advertisements {
-		if selects(ad.Spec.NodeSelector, b.node.Labels) {
-			b.judge(Ref{"BGPAdvertisement", ad.Name}, ad.Generation, ad.NotImplemented())
-			out = append(out, ad)
-		}
-	}
-	oldestFirst(out)
-	slices.SortStableFunc(out, func(a, b *v1alpha1.BGPAdvertisement) int {
-		return cmp.Compare(precedence(b), precedence(a))
-	})
-	return out
-}
-
-func precedence(a *v1alpha1.BGPAdvertisement) int32 {
-	if a.Spec.Precedence == nil {
-		return 0
-	}
-	return *a.Spec.Precedence
-}
-
-// judge accepts an object, or names the fields of it that have no effect yet.
-func (b *builder) judge(ref Ref, generation int64, without []string) {
-	if len(without) > 0 {
-		b.verdictIfValid(ref, generation, v1alpha1.ReasonNotImplemented, fmt.Sprintf(
-			"not implemented yet: %s; the rest of the object is at work", strings.Join(without, ", ")))
-	}
-	b.verdictIfValid(ref, generation, v1alpha1.ReasonAccepted, "")
 }
 
 // peersWhere returns the names of the chosen peers, sorted.

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
@@ -99,8 +98,7 @@ func (a *announcer) audience(by sayings, family bgp.Family, endpoints int32) *bg
 				attributes.LinkBandwidth = float32(endpoints) * bandwidthPerEndpoint
 			}
 			for _, field := range merge(heard[name], attributes) {
-				lost = append(lost, Refusal{s.ref, field, ReasonOverridden, fmt.Sprintf(
-					"another BGPAdvertisement of the same prefixes to %s has a higher precedence, or is older", ObjectOf(name))})
+				lost = append(lost, overridden(s.ref, field, name))
 			}
 		}
 	})
@@ -115,6 +113,7 @@ func (a *announcer) audience(by sayings, family bgp.Family, endpoints int32) *bg
 // refuseOverridden names the attributes that count for nothing in what is advertised.
 func (a *announcer) refuseOverridden() {
 	a.b.plan.Refusals = slices.DeleteFunc(a.b.plan.Refusals, func(r Refusal) bool { return r.Reason == ReasonOverridden })
+	a.b.plan.Refusals = append(a.b.plan.Refusals, a.relayLost...)
 	for audience, lost := range a.lost {
 		if a.groups(audience) > 0 {
 			a.b.plan.Refusals = append(a.b.plan.Refusals, lost...)

@@ -141,8 +141,9 @@ func MeshPeerName(node string, addr netip.Addr) string {
 	return v1alpha1.MeshPeer + "/" + node + "/" + addr.String()
 }
 
-// meshImports returns what the other nodes may tell this one: the pod CIDRs, and those prefixes that
-// a BGPAdvertisement has nodes tell each other, each by itself.
+// meshImports returns what the other nodes may tell this one: the pod CIDRs, those prefixes that
+// a BGPAdvertisement has nodes tell each other, each by itself, and addresses of Services where
+// this node passes them on.
 func (b *builder) meshImports() []bgp.PrefixRule {
 	var written []bgp.PrefixRule
 	for _, ad := range b.plan.Accepted.Advertisements {
@@ -154,6 +155,9 @@ func (b *builder) meshImports() []bgp.PrefixRule {
 				written = append(written, bgp.PrefixRule{Prefix: prefix, MinLength: uint8(prefix.Bits()), MaxLength: uint8(prefix.Bits())})
 			}
 		}
+	}
+	if b.relaysServices() {
+		written = append(written, b.serviceRules()...)
 	}
 	if len(written) == 0 {
 		return b.pods // shared by thousands of peers

@@ -37,6 +37,14 @@ const (
 	ReasonAddressShared = "AddressShared"
 	// ReasonUnownedNotRefused: packets to unowned addresses of an aggregate cannot be refused.
 	ReasonUnownedNotRefused = "UnownedNotRefused"
+	// ReasonInternalPeer: the peer is of our own AS, where what other nodes tell is not passed on.
+	ReasonInternalPeer = "InternalPeer"
+	// ReasonSeveralPaths: the peer is told several paths to a prefix.
+	ReasonSeveralPaths = "SeveralPaths"
+	// ReasonNextHopNotShared: the next hop of a node is on no network that we share with the peer.
+	ReasonNextHopNotShared = "NextHopNotShared"
+	// ReasonNoMesh: this node has no sessions with other nodes.
+	ReasonNoMesh = "NoMesh"
 	// ReasonNoNextHop: there is no next hop of the family that the peer could use.
 	ReasonNoNextHop = "NoNextHop"
 )

@@ -16,6 +16,9 @@ type Said struct {
 	Advertised    int // heard by at least one peer whose session is up
 	Down          int // meant for peers none of whose sessions is up
 	Held              // not announced yet
+	// To are those who hear what other nodes tell, where that is the source: how much that is
+	// the plan does not know.
+	To []string
 	// Rejected counts, by reason, the addresses that nobody hears because of a mistake, and the
 	// written prefixes that this node does not advertise; nil: none.
 	Rejected map[string]int
@@ -120,6 +123,12 @@ func (p *Plan) Said(up func(peer string) bool, waiting map[*bgp.Audience]Held) [
 	}
 	for _, l := range a.literals.silent {
 		row(a.sayings[l.saying], v1alpha1.AdvertisedFromPrefixes).reject(l.reason, 1)
+	}
+	for i := range a.sayings {
+		if s := &a.sayings[i]; s.spec != nil && s.spec.FromMesh != nil {
+			r := row(*s, v1alpha1.AdvertisedFromTheMesh)
+			r.To = a.relayPeers(s)
+		}
 	}
 	out := make([]Said, 0, len(rows))
 	for _, r := range rows {

@@ -46,6 +46,9 @@ func (p *Plan) String() string {
 			b.WriteByte('\n')
 		}
 	}
+	for _, r := range p.Desired.Relays {
+		writeRelay(&b, r)
+	}
 	for _, prefix := range p.Unowned {
 		fmt.Fprintf(&b, "forward nothing to %s\n", prefix)
 	}
@@ -88,6 +91,22 @@ func writeListen(b *strings.Builder, l bgp.Listen) {
 		b.WriteString(" password")
 	}
 	b.WriteByte('\n')
+}
+
+// writeRelay tells what is passed on. Who tells it are all peers of the mesh.
+func writeRelay(b *strings.Builder, r bgp.Relay) {
+	for _, export := range r.Exports {
+		for _, rule := range r.Prefixes {
+			fmt.Fprintf(b, "relay %s from the mesh to %s", rule, strings.Join(export.To, " "))
+			if len(r.NextHops) > 0 {
+				fmt.Fprintf(b, " next-hop unchanged in %s", joinedTexts(r.NextHops))
+			}
+			if attributes := export.Attributes.String(); attributes != "" {
+				fmt.Fprintf(b, " with %s", attributes)
+			}
+			b.WriteByte('\n')
+		}
+	}
 }
 
 func writePeer(b *strings.Builder, p bgp.Peer) {

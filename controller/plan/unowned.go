@@ -53,7 +53,7 @@ func (a *announcer) noteAggregate(prefix netip.Prefix, announced bool) {
 
 // ownedBySomebody collects the networks and addresses that packets are rightly forwarded to: pods, nodes,
 // connected networks (but for single addresses, which are our own), peers, API servers, what the user
-// has said to be protected, and what is advertised as it is written.
+// has said to be protected, what is advertised as it is written, and Services whose addresses are passed on.
 func (b *builder) ownedBySomebody(written iter.Seq[netip.Prefix]) *prefixSet {
 	all := map[netip.Prefix]bool{}
 	host := func(addr netip.Addr) {
@@ -66,6 +66,11 @@ func (b *builder) ownedBySomebody(written iter.Seq[netip.Prefix]) *prefixSet {
 	}
 	for p := range written {
 		all[p] = true
+	}
+	if b.relaysServices() { // packets for them come here and go on to other nodes
+		for _, rule := range b.serviceRules() {
+			all[rule.Prefix] = true
+		}
 	}
 	for _, p := range slices.Concat(b.node.PodCIDRs, b.nodeRanges, parsePrefixes(b.speaker.Spec.Kernel.ProtectedPrefixes)) {
 		all[p.Masked()] = true
