@@ -45,6 +45,8 @@ type Speaker interface {
 	SessionEvents() <-chan struct{}
 	// Callers returns who has connected since it was last asked, from what is listened for, and is no peer.
 	Callers() []netip.Addr
+	// Loops returns what these sessions tell that is refused for our own AS number, and is not ours.
+	Loops(ctx context.Context, sessions []bgp.Session, ours func(netip.Prefix) bool) ([]bgp.Loops, error)
 }
 
 // RIB is what the speaker has learned.

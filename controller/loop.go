@@ -84,6 +84,7 @@ type Loop struct {
 	stored  stored
 
 	quarantine *quarantine
+	looped     looped
 	callers    callers
 }
 
@@ -367,6 +368,7 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 		})
 	}
 	r.Problems = append(r.Problems, l.sessionProblems(sessions)...)
+	r.Problems = append(r.Problems, l.loopProblems(ctx, r.Time, sessions)...)
 	r.Problems = append(r.Problems, l.quarantine.problems(l.plan.Speaker, l.plan.Desired.Peers)...)
 	for _, v := range l.plan.Verdicts {
 		r.Verdicts = append(r.Verdicts, report.Verdict{

@@ -42,6 +42,8 @@ type world struct {
 	applyTakes time.Duration
 	session    bgp.Session
 	events     chan struct{}
+	loops      []bgp.Loops
+	loopsAsked int
 	callers    []netip.Addr
 	rib        map[netip.Prefix]bgp.RIBChange
 	ribErr     error
@@ -125,6 +127,13 @@ func (w *world) Sessions(context.Context) ([]bgp.Session, error) {
 		return nil, nil
 	}
 	return []bgp.Session{w.session}, nil
+}
+
+func (w *world) Loops(context.Context, []bgp.Session, func(netip.Prefix) bool) ([]bgp.Loops, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.loopsAsked++
+	return w.loops, nil
 }
 
 func (w *world) SessionEvents() <-chan struct{} { return w.events }

@@ -50,6 +50,42 @@ func TestPathThatLoopsTakesAwayTheOneItReplaces(t *testing.T) {
 	r.learns()
 }
 
+func TestPathsThatLoopAreFoundWhereNoOtherLeads(t *testing.T) {
+	r := newRig(t, Options{})
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}, Advertisements: ads(advertise("10.9.0.0/24", "peer-1"))}
+	want.Peers[1].AllowOwnAS = 1
+	r.apply(want)
+	one, two := r.connect(r.fake(1)), r.connect(r.fake(2))
+	for _, p := range []*fakePeer{one, two} {
+		p.announce(t, "10.1.0.0/24", p.asn, ourASN)          // one refuses, two has allowed
+		p.announce(t, "10.2.0.0/24", p.asn, ourASN, ourASN)  // both refuse
+		p.announce(t, "10.9.0.0/24", p.asn, ourASN, ourASN)  // our own
+		p.announce(t, "192.0.2.0/24", p.asn, ourASN, ourASN) // the rules would refuse
+	}
+	one.announce(t, "10.3.0.0/24", one.asn)
+	r.learns("10.1.0.0/24 127.0.1.2@peer-2", "10.3.0.0/24 127.0.1.1@peer-1")
+	ours := func(p netip.Prefix) bool { return p.String() == "10.9.0.0/24" }
+	expect := func(want string) {
+		t.Helper()
+		r.eventually("loops "+want, func() (string, bool) {
+			sessions, err := r.Sessions(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			loops, err := r.Loops(t.Context(), sessions, ours)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := fmt.Sprint(loops)
+			return got, got == want
+		})
+	}
+	expect("[{peer-1 1 10.2.0.0/24 [65001 65000 65000]} {peer-2 1 10.2.0.0/24 [65002 65000 65000]}]")
+	two.withdraw(t, "10.1.0.0/24")
+	expect("[{peer-1 2 10.1.0.0/24 [65001 65000]} {peer-2 1 10.2.0.0/24 [65002 65000 65000]}]")
+	r.stillAlive(one, two)
+}
+
 func TestImportLocalPrefDecidesBetweenPeers(t *testing.T) {
 	r := newRig(t, Options{})
 	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{r.peer(1), r.peer(2)}}

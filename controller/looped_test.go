@@ -1,0 +1,56 @@
+package controller
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairway-bgp/fairway/bgp"
+)
+
+func TestPrefixesWithOurOwnNumberAreNamedWithWhatToDo(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		tell := func(received int) {
+			w.mu.Lock()
+			w.session.State, w.session.Families = bgp.Established, []bgp.FamilySession{{Family: bgp.IPv4Unicast, Received: received, Accepted: 1}}
+			w.mu.Unlock()
+			signal(w.events)
+			pass(time.Second)
+		}
+		said := func() string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, p := range w.last.Problems {
+				if p.Reason == reasonOwnAS {
+					return p.Name + " " + p.Message
+				}
+			}
+			return ""
+		}
+		asked := func() int {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.loopsAsked
+		}
+		w.loops = []bgp.Loops{{Peer: "tor/192.0.2.1", Prefixes: 2, First: netip.MustParsePrefix("10.244.2.0/24"), ASPath: []uint32{65001, 64512}}}
+		tell(1)
+		if said() != "" || asked() > 0 {
+			t.Errorf("all is accepted: asked %d times, said %q", asked(), said())
+		}
+		tell(3)
+		if got := said(); !strings.HasPrefix(got, "tor tor/192.0.2.1 tells 2 prefixes") || !strings.Contains(got, "10.244.2.0/24 (AS path 65001 64512)") || !strings.Contains(got, "allowOwnAS: 1") {
+			t.Errorf("said %q", got)
+		}
+		before := asked()
+		pass(10 * time.Minute)
+		if n := asked() - before; n < 9 || n > 11 {
+			t.Errorf("looked for %d times in ten minutes", n)
+		}
+		tell(1)
+		if said() != "" {
+			t.Errorf("it is over, and yet %q", said())
+		}
+	})
+}
