@@ -56,8 +56,7 @@ func (c *callers) known(now time.Time) []netip.Addr {
 }
 
 // recallCallers takes the routers whose sessions an earlier process had up, in an earlier boot as well, for such
-// as are about to call again. To refuse them once would have FRR, while it keeps our routes for a graceful
-// restart, wait until that is over.
+// as are about to call again: a peer that is there from the start is told that we have restarted, and keeps our routes.
 func (l *Loop) recallCallers(names []string) {
 	for _, name := range names {
 		if addr, err := netip.ParseAddr(name[strings.LastIndexByte(name, '/')+1:]); err == nil {

@@ -109,12 +109,11 @@ type BGPPeerSpec struct {
 	DefaultGateway *DefaultGateway `json:"defaultGateway,omitempty"`
 
 	// listenRange is a prefix, without host bits, any of whose addresses may
-	// connect; the node never dials. A router's first connection is refused and
-	// makes it known; it has a session from its next one on, and is forgotten ten
-	// minutes after that has ended. The address of another peer is that peer's
-	// alone, one in several ranges belongs to the most specific. At most 1024
-	// routers a node. Changing it ends the sessions with routers outside the new
-	// range.
+	// connect; the node never dials. A router is known from its first connection
+	// until ten minutes after its session has ended. The address of another peer
+	// is that peer's alone, one in several ranges belongs to the most specific. At
+	// most 1024 routers a node. Changing it ends the sessions with routers outside
+	// the new range.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1

@@ -88,6 +88,7 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 	errs = append(errs, s.applyListen(ctx, w.listens)...)
 	errs = append(errs, s.applyPaths(ctx, byPrefix)...)
 	errs = append(errs, s.applyPeers(ctx, w)...)
+	s.admit(ctx)
 	errs = append(errs, s.setPolicy(ctx, s.keepUsed(next)))
 	errs = append(errs, s.applyStations(ctx, want.Stations)...)
 	err := errors.Join(errs...)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
 
@@ -18,8 +19,8 @@ import (
 //
 // GoBGP's own have their settings from a peer group, which overwrites those of explicit peers, and take no
 // part in what is decided by address here: policies, limits, the check of numbers, next hops. So whoever
-// connects from a prefix that we listen for is refused once, known by its address from then on, and made
-// a peer like any other. GoBGP is told of a prefix only if it has a password, which the kernel has
+// connects from a prefix that we listen for is none to GoBGP, but known by its address from then on, and made
+// a peer like any other; its connection waits for that. GoBGP is told of a prefix only if it has a password, which the kernel has
 // to know before it lets a connection through; the peer group that this takes is one that GoBGP cannot
 // make a neighbor of.
 
@@ -29,7 +30,9 @@ type callers struct {
 
 	mu      sync.Mutex
 	from    []netip.Prefix
+	port    uint16 // on which we listen
 	waiting map[netip.Addr]bool
+	held    map[netip.Addr]heldConn
 }
 
 // maxWaiting bounds the callers that nobody has asked for yet.
@@ -42,7 +45,7 @@ const (
 	callerRefused   = "Can't create new Dynamic Peer"
 )
 
-// note takes the address of a connection that was refused.
+// note takes the address of a connection that GoBGP is about to close, and keeps that open.
 func (c *callers) note(addr netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,14 +57,15 @@ func (c *callers) note(addr netip.Addr) {
 		c.waiting = map[netip.Addr]bool{}
 	}
 	c.waiting[addr] = true
+	c.hold(addr, time.Now())
 	signal(c.heard)
 }
 
 // listen has only those noted that are inside the prefixes.
-func (c *callers) listen(to []bgp.Listen) {
+func (c *callers) listen(to []bgp.Listen, port uint16) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.from = nil
+	c.from, c.port = nil, port
 	for _, l := range to {
 		c.from = append(c.from, l.Prefix)
 	}
@@ -80,7 +84,7 @@ func (s *Speaker) Callers() []netip.Addr {
 
 // applyListen has the listening sockets let through what is signed with the passwords of prefixes.
 func (s *Speaker) applyListen(ctx context.Context, want []bgp.Listen) []error {
-	s.log.callers.listen(want)
+	s.log.callers.listen(want, s.held.config.ListenPort)
 	guarded := map[netip.Prefix]bgp.Secret{}
 	for _, l := range want {
 		if l.Password != "" {

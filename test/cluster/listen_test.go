@@ -110,16 +110,26 @@ func TestListenRangeOutlivesARestart(t *testing.T) {
 			}
 		}
 	}()
-	l.step(step{what: "the agent crashes and is started again", do: func() {
+	crash := func() {
+		t.Helper()
 		if err := kill(l.n.agent.Children()[0]); err != nil {
 			t.Fatal(err)
 		}
-	}, ups: []string{rackOne, rackTwo}})
+	}
+	both := func() error { return l.kernel(away + " metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.2") }
+	l.step(step{what: "the agent crashes and is started again", do: crash, ups: []string{rackOne, rackTwo}})
 	close(stop)
 	if err := <-lost; err != nil {
 		t.Errorf("a router lost the route: %v", err)
 	}
-	l.eventually(func() error { return l.kernel(away + " metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.2") })
+	l.eventually(both)
+	l.step(step{what: "and again, and has forgotten who was there", do: func() {
+		if err := os.Remove(filepath.Join(l.n.Dir(), "state", "sessions.json")); err != nil {
+			t.Fatal(err)
+		}
+		crash()
+	}, ups: []string{rackOne, rackTwo}})
+	l.eventually(func() error { return errors.Join(ours(), both()) })
 }
 
 // TestAListenRangeHasAPassword has only who knows it connect.
