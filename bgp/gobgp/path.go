@@ -140,11 +140,16 @@ func segmentLength(s *api.AsSegment) int {
 	return 0 // of a confederation (RFC 5065, section 5.3)
 }
 
-// chooseNextHop takes the global address before the link-local one (RFC 2545, section 3).
-func chooseNextHop(hops []string) netip.Addr {
+// chooseNextHop takes the global address before the link-local one (RFC 2545, section 3), but the
+// link-local one of a session over a link: where that has no other address, the global one is of no network of ours.
+func chooseNextHop(hops []string, overLink bool) netip.Addr {
 	var chosen netip.Addr
 	for _, hop := range hops {
-		if addr := parseAddr(hop); addr.IsValid() && !addr.IsUnspecified() && !chosen.IsValid() {
+		addr := parseAddr(hop)
+		if !addr.IsValid() || addr.IsUnspecified() {
+			continue
+		}
+		if !chosen.IsValid() || overLink && addr.Is6() && addr.IsLinkLocalUnicast() {
 			chosen = addr
 		}
 	}

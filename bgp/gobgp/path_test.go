@@ -49,7 +49,9 @@ func TestANextHopIsReadAsItIsMeant(t *testing.T) {
 	}{
 		{"plain", "192.0.2.1", &api.NextHopAttribute{NextHop: "192.0.2.9"}, "192.0.2.9 of tor"},
 		{"global", "192.0.2.1", reach("2001:db8::9"), "2001:db8::9 of tor"},
-		{"global before link-local", "fe80::1", reach("2001:db8::9", "fe80::9"), "2001:db8::9 of unnumbered"},
+		{"global before link-local", "192.0.2.1", reach("2001:db8::9", "fe80::9"), "2001:db8::9 of tor"},
+		{"link-local before global where the session is", "fe80::1", reach("2001:db8::9", "fe80::9"), "fe80::9%eth7 of unnumbered"},
+		{"global over an unnumbered session", "fe80::1", reach("2001:db8::9"), "2001:db8::9 of unnumbered"},
 		{"link-local of an unnumbered session", "fe80::1", reach("fe80::9"), "fe80::9%eth7 of unnumbered"},
 		{"link-local beside an empty global one", "fe80::1", reach("::", "fe80::9"), "fe80::9%eth7 of unnumbered"},
 		{"mapped", "192.0.2.1", reach("::ffff:192.0.2.9"), "192.0.2.9 of tor"},

@@ -39,11 +39,11 @@ func (r *reader) learnedPath(p *api.Path) (bgp.Path, bool, error) {
 	if !r.source.IsValid() || p.GetIsWithdraw() {
 		return bgp.Path{}, false, nil
 	}
-	if err := r.readAttributes(p.GetPattrs()); err != nil || !r.usable {
+	from := r.view.peers[r.source]
+	if err := r.readAttributes(p.GetPattrs(), from.Address.Zone() != ""); err != nil || !r.usable {
 		return bgp.Path{}, false, err
 	}
 	path := r.said
-	from := r.view.peers[r.source]
 	path.Peer, path.PeerAddr = from.Name, r.source
 	path.IBGP, path.Stale = p.GetSourceAsn() == from.OwnASN(r.view.asn), p.GetStale()
 	if from.Address.IsValid() {
@@ -57,8 +57,9 @@ func (r *reader) learnedPath(p *api.Path) (bgp.Path, bool, error) {
 
 const mpReach = "type.googleapis.com/apipb.MpReachNLRIAttribute"
 
-// readAttributes has said and usable be of these attributes.
-func (r *reader) readAttributes(attrs []*anypb.Any) error {
+// readAttributes has said and usable be of these attributes, which came over a session between
+// link-local addresses or another one.
+func (r *reader) readAttributes(attrs []*anypb.Any, overLink bool) error {
 	if !r.known || !slices.EqualFunc(attrs, r.attrs, sameAttribute) {
 		r.known, r.said, r.usable = false, bgp.Path{}, true
 		for _, attr := range attrs {
@@ -72,7 +73,7 @@ func (r *reader) readAttributes(attrs []*anypb.Any) error {
 	}
 	for _, attr := range attrs {
 		if attr.GetTypeUrl() == mpReach {
-			hop, err := reachedBy(attr.GetValue())
+			hop, err := reachedBy(attr.GetValue(), overLink)
 			if err != nil {
 				return err
 			}
@@ -91,7 +92,7 @@ func sameAttribute(a, b *anypb.Any) bool {
 var errEncoding = errors.New("GoBGP's encoding cannot be read")
 
 // reachedBy reads the next hop of an encoded api.MpReachNLRIAttribute, without the rest.
-func reachedBy(b []byte) (netip.Addr, error) {
+func reachedBy(b []byte, overLink bool) (netip.Addr, error) {
 	const nextHops = 2 // the field's number
 	var hops []string
 	err := eachField(b, func(number protowire.Number, text []byte, _ uint64) {
@@ -99,7 +100,7 @@ func reachedBy(b []byte) (netip.Addr, error) {
 			hops = append(hops, string(text))
 		}
 	})
-	return chooseNextHop(hops), err
+	return chooseNextHop(hops, overLink), err
 }
 
 // prefixOf returns the prefix of a path; false if it is of a family that is not spoken.

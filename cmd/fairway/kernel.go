@@ -121,6 +121,7 @@ func (k *kernel) Local(ctx context.Context, needs plan.Needs) (plan.Local, error
 			return local, err
 		}
 	}
+	addLinks(&local, needs.Links, facts)
 	local.Routed, err = k.routed.read(ctx, k.fib, needs.Routes, facts)
 	return local, err
 }

@@ -23,12 +23,6 @@ func (b *builder) planGateways(p *v1alpha1.BGPPeer) {
 			continue
 		}
 		found = true
-		if g.Addr.Is6() && g.Addr.IsLinkLocalUnicast() {
-			b.withhold(p.Name, netip.Addr{}, "the default gateway is a link-local address")
-			b.refuse(ref, g.Addr.String(), v1alpha1.ReasonNotImplemented,
-				"the default route points to a link-local address; sessions with such routers are not implemented yet: name the router's global address in the route, or as address of a BGPPeer")
-			continue
-		}
 		b.planSession(p, g.Addr)
 	}
 	if !found {

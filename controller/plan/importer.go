@@ -17,6 +17,7 @@ import (
 type Importer struct {
 	kernel    Kernel
 	networks  []Network
+	links     map[string]Link
 	linksDown map[int]bool
 	addresses map[netip.Addr]bool
 	ownPods   []netip.Prefix
@@ -36,6 +37,7 @@ type Importer struct {
 func (b *builder) newImporter() *Importer {
 	im := &Importer{
 		networks:   b.local.Networks,
+		links:      b.local.Links,
 		linksDown:  b.local.LinksDown,
 		addresses:  map[netip.Addr]bool{},
 		services:   b.services,
@@ -73,7 +75,9 @@ func (b *builder) noteVital(im *Importer) {
 	}
 	for _, t := range b.targets {
 		if !t.mesh {
-			note(t.peer.Address, t.ref.String())
+			if !isLinkLocal(t.peer.Address) { // what its link leads to no route takes away
+				note(t.peer.Address, t.ref.String())
+			}
 			im.named[t.peer.Name] = namedBy(t.peer.Import)
 		}
 	}
@@ -224,6 +228,13 @@ func (im *Importer) onLink(p bgp.Path) (hop routes.NextHop, reason, message stri
 	if im.addresses[plain] {
 		return hop, ReasonNextHopIsSelf, fmt.Sprintf("the next hop %s is an address of this node", p.NextHop)
 	}
+	if isLinkLocal(plain) {
+		link, reason, message := im.linkOf(p)
+		if reason != "" {
+			return hop, reason, message
+		}
+		return im.over(p, link)
+	}
 	network, ok := networkOf(im.networks, p.NextHop)
 	if !ok {
 		return hop, ReasonNextHopUnreachable, fmt.Sprintf("the next hop %s is on none of this node's links", p.NextHop)
@@ -231,10 +242,15 @@ func (im *Importer) onLink(p bgp.Path) (hop routes.NextHop, reason, message stri
 	if !isHost(plain, network.Prefix) {
 		return hop, ReasonNextHopUnreachable, fmt.Sprintf("the next hop %s is no host's address in %s", p.NextHop, network.Prefix)
 	}
-	if im.linksDown[network.Link] {
+	return im.over(p, network.Link)
+}
+
+// over is the way to a next hop that is on the link.
+func (im *Importer) over(p bgp.Path, link int) (hop routes.NextHop, reason, message string) {
+	if im.linksDown[link] {
 		return hop, ReasonLinkDown, fmt.Sprintf("the link to the next hop %s has no carrier", p.NextHop)
 	}
-	return routes.NextHop{Gateway: plain, Link: network.Link, Weight: 1}, "", ""
+	return routes.NextHop{Gateway: p.NextHop.WithZone(""), Link: link, Weight: 1}, "", ""
 }
 
 // isHost reports whether an address may be that of a host in its network: in IPv4 neither the

@@ -9,16 +9,17 @@ import (
 	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
 
-// Needs are the facts of the host that only some plans rest on, because to know them takes a
-// reading of the kernel's routes.
+// Needs are the facts of the host that only some plans rest on, because to know them takes more than
+// a look at the addresses.
 type Needs struct {
 	Gateways bool
+	Links    []string       // sorted: the names of those that sessions between link-local addresses go over
 	Routes   []netip.Prefix // sorted: those of which the plan has to know whether others have a route to them
 }
 
 // Equal reports whether the two ask for the same.
 func (n Needs) Equal(other Needs) bool {
-	return n.Gateways == other.Gateways && slices.Equal(n.Routes, other.Routes)
+	return n.Gateways == other.Gateways && slices.Equal(n.Links, other.Links) && slices.Equal(n.Routes, other.Routes)
 }
 
 // NeedsOf returns what a plan for the snapshot after prev, nil at start, may rest on: by an
@@ -32,11 +33,16 @@ func NeedsOf(snap *snapshot.Snapshot, prev *Plan) Needs {
 		peers, ads = append(peers, prev.Accepted.Peers), append(ads, prev.Accepted.Advertisements)
 	}
 	var n Needs
+	links := map[string]bool{}
 	for _, form := range peers {
 		for _, p := range form {
 			n.Gateways = n.Gateways || p.Spec.DefaultGateway != nil
+			if link := linkOf(p); link != "" {
+				links[link] = true
+			}
 		}
 	}
+	n.Links = slices.Sorted(maps.Keys(links))
 	prefixes := map[netip.Prefix]bool{}
 	for _, form := range ads {
 		for _, ad := range form {
@@ -49,4 +55,12 @@ func NeedsOf(snap *snapshot.Snapshot, prev *Plan) Needs {
 	}
 	n.Routes = slices.SortedFunc(maps.Keys(prefixes), netip.Prefix.Compare)
 	return n
+}
+
+// linkOf names the link over which link-local addresses speak with the router; "": none.
+func linkOf(p *v1alpha1.BGPPeer) string {
+	if addr, err := netip.ParseAddr(p.Spec.Address); err == nil && isLinkLocal(addr) {
+		return p.Spec.LocalInterface
+	}
+	return p.Spec.Interface
 }

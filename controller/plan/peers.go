@@ -56,7 +56,7 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 	}
 	var address netip.Addr
 	if p.Spec.Address != "" {
-		address = netip.MustParseAddr(p.Spec.Address).Unmap()
+		address = zoned(p, netip.MustParseAddr(p.Spec.Address).Unmap())
 	}
 	if b.planSession(p, address) {
 		b.judge(Ref{"BGPPeer", p.Name}, p.Generation, p.NotImplemented())
@@ -77,14 +77,19 @@ func (b *builder) planSession(p *v1alpha1.BGPPeer, address netip.Addr) (added bo
 		b.withhold(p.Name, address, message)
 		b.verdictIfValid(ref, p.Generation, reason, message)
 	}
-	if p.Spec.LocalInterface != "" {
+	if isLinkLocal(address) {
+		if reason, message := b.linkFails(p, address); reason != "" {
+			withhold(reason, message)
+			return false
+		}
+	} else if p.Spec.LocalInterface != "" {
 		if local = b.local.Sources[p.Spec.LocalInterface].For(bgp.FamilyOf(address)); !local.IsValid() {
 			withhold(v1alpha1.ReasonNoAddress, fmt.Sprintf("the interface %s of this node has no lasting address of %s, or there is no such interface",
 				p.Spec.LocalInterface, bgp.FamilyOf(address)))
 			return false
 		}
 	}
-	if message := impossible(p, address); message != "" {
+	if message := impossible(p); message != "" {
 		withhold(v1alpha1.ReasonNotImplemented, message)
 		return false
 	}
@@ -114,25 +119,22 @@ func (b *builder) planSession(p *v1alpha1.BGPPeer, address netip.Addr) (added bo
 }
 
 // impossible says why the session cannot be tried in this version; "" when it can.
-func impossible(p *v1alpha1.BGPPeer, address netip.Addr) string {
+func impossible(p *v1alpha1.BGPPeer) string {
 	if lacks := essential(p.NotImplemented()); len(lacks) > 0 {
 		return "not implemented yet, and the session is not tried without it: " + strings.Join(lacks, ", ")
-	}
-	if address.Is6() && address.IsLinkLocalUnicast() {
-		return fmt.Sprintf("%s is a link-local address, which needs an interface beside it; peers by interface are not implemented yet, use a global address", address)
 	}
 	return ""
 }
 
 // taken says why the address cannot be that of a peer; "" when it can.
 func (b *builder) taken(address netip.Addr) (reason, message string) {
-	if slices.Contains(b.local.Addresses, address) {
+	if slices.Contains(b.local.Addresses, address) || isLinkLocal(address) && b.local.Links[address.Zone()].Addr == address.WithZone("") {
 		return ReasonPeerIsSelf, fmt.Sprintf("%s is an address of this node itself; narrow the nodeSelector or correct the address", address)
 	}
 	if other := b.targetAt(address); other != nil {
 		return v1alpha1.ReasonConflicted, fmt.Sprintf("%s is already the address of the older %s on this node", address, other.ref)
 	}
-	return "", ""
+	return b.twin(address)
 }
 
 // sessionOf renders what the object says of the session, but for password and next hops.
@@ -290,7 +292,10 @@ func (b *builder) importRules(p *v1alpha1.BGPPeer) []bgp.PrefixRule {
 // the Node's addresses.
 func (b *builder) setNextHops(peer *bgp.Peer, ref Ref) {
 	network, onLink := b.networkOf(peer.Address)
-	if !onLink {
+	switch {
+	case isLinkLocal(peer.Address):
+		network, onLink = b.networkOver(peer.Address.Zone())
+	case !onLink:
 		network, onLink = b.networkOfGateway(peer.Address)
 	}
 	switch {
@@ -321,6 +326,10 @@ func (b *builder) noteCarrier(peer *bgp.Peer, network Network) {
 }
 
 func (b *builder) nextHopsOnLink(peer *bgp.Peer, network Network) {
+	if isLinkLocal(peer.Address) {
+		peer.NextHops = b.nextHopsOverLink(network)
+		return
+	}
 	own := network.Addr
 	if peer.LocalAddress.IsValid() && bgp.FamilyOf(peer.LocalAddress) == bgp.FamilyOf(peer.Address) {
 		own = peer.LocalAddress

@@ -25,6 +25,9 @@ type Local struct {
 	Addresses []netip.Addr
 	// Sources are the addresses, by name of the link, that a session from there has as its own.
 	Sources map[string]Source
+	// Links are those that sessions between link-local addresses go over, by name: those that
+	// [Needs] names and that there are, and those that link-local Gateways are on.
+	Links map[string]Link
 	// Gateways are what the default routes of others with the best metric of each family point
 	// to; none unless [Needs] asks for them.
 	Gateways []Gateway

@@ -26,7 +26,8 @@ var update = flag.Bool("update", false, "rewrite what the cases expect; read the
 // plan out. The sections of a case:
 //
 //	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A", "no carrier N",
-//	         "source LINK ADDRESS", "gateway ADDRESS link N" of a default route, "route PREFIX" of others, "caller ADDRESS", "sysctl NAME VALUE WANTED required" (or "recommended")
+//	         "source LINK ADDRESS", "gateway ADDRESS link N" of a default route, "over NAME link N [ADDRESS]" with our link-local
+//	         address, "route PREFIX" of others, "caller ADDRESS", "sysctl NAME VALUE WANTED required" (or "recommended")
 //	*.yaml   the manifests
 //	endpoints  where Services have endpoints: "NAMESPACE/NAME FAMILY ready NODE, draining NODE", each one
 //	         for itself, the family both IPv4 and IPv6 where it is "both", the node "-" where there is none
@@ -205,6 +206,12 @@ func parseLocal(t *testing.T, text string) plan.Local {
 				local.Sources = map[string]plan.Source{}
 			}
 			local.Sources[fields[1]] = source
+		case fields[0] == "over" && len(fields) >= 4:
+			name, link := parseLink(t, fields)
+			if local.Links == nil {
+				local.Links = map[string]plan.Link{}
+			}
+			local.Links[name] = link
 		case fields[0] == "caller" && len(fields) == 2:
 			local.Callers = append(local.Callers, netip.MustParseAddr(fields[1]))
 		case fields[0] == "gateway" && len(fields) == 4:
@@ -226,6 +233,19 @@ func parseLocal(t *testing.T, text string) plan.Local {
 		}
 	}
 	return local
+}
+
+func parseLink(t *testing.T, fields []string) (name string, link plan.Link) {
+	t.Helper()
+	index, err := strconv.Atoi(fields[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	link.Index = index
+	for _, addr := range fields[4:] {
+		link.Addr = netip.MustParseAddr(addr)
+	}
+	return fields[1], link
 }
 
 func parseRanking(t *testing.T, rib string) []bgp.Ranking {

@@ -205,3 +205,14 @@ func (f Facts) AddressOn(link int, family4 bool) netip.Addr {
 	}
 	return secondary
 }
+
+// LinkLocal returns the IPv6 link-local address of a link, settled and not deprecated. The zero
+// Addr: it has none.
+func (f Facts) LinkLocal(link int) netip.Addr {
+	for _, a := range f.Addresses {
+		if a.Link == link && a.Addr.Is6() && a.Addr.IsLinkLocalUnicast() && a.lasting() {
+			return a.Addr
+		}
+	}
+	return netip.Addr{}
+}
