@@ -130,7 +130,7 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 
 // exportStatements accept what is reflected or relayed, and a path of ours for the peers of its class.
 func (b *policyBuilder) exportStatements(p policy) []*api.Statement {
-	statements := append(append(b.exportReflected(p), b.exportRelays(p)...),
+	statements := append(append(b.exportRelays(p), b.exportReflected(p)...),
 		// Other learned paths would be refused at the end as well, but only after a search
 		// through the peers of every class, for every peer.
 		rejectRoute("export-internal", api.Conditions_ROUTE_TYPE_INTERNAL),

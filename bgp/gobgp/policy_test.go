@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	api "github.com/osrg/gobgp/v3/api"
@@ -35,7 +36,7 @@ func TestNoSetOfThePolicyIsEverEmpty(t *testing.T) {
 	p := policy{asn: 65000,
 		imports: map[netip.Addr]imported{
 			addr("192.0.2.1"): {},
-			addr("192.0.2.2"): {rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8, 8)}},
+			addr("192.0.2.2"): {rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8, 8)}, relays: []int{1, 3}},
 			addr("192.0.2.3"): {rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8, 8)}, from: bgp.Client, mark: 1},
 			addr("192.0.2.4"): {rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8, 8)}, from: bgp.NonClient, mark: 2},
 		},
@@ -43,6 +44,11 @@ func TestNoSetOfThePolicyIsEverEmpty(t *testing.T) {
 		reflected: map[int]reflected{
 			1: {from: bgp.Client},
 			2: {from: bgp.NonClient, deaf: map[netip.Addr]bool{addr("192.0.2.1"): true, addr("192.0.2.4"): true}},
+		},
+		relays: map[int]relay{
+			1: {class: classOf(bgp.IPv4Unicast, "192.0.2.1", "192.0.2.9"), rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8, 8)}},
+			2: {class: classOf(bgp.IPv4Unicast), rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8, 8)}},
+			3: {class: classOf(bgp.IPv6Unicast, "192.0.2.1", "2001:db8::1"), rules: []bgp.PrefixRule{rule("10.0.0.0/8", 8, 8)}},
 		},
 	}
 	for _, p := range []policy{{}, p, p.with(policy{}), policy{}.with(p)} {
@@ -69,14 +75,15 @@ func TestNoSetOfThePolicyIsEverEmpty(t *testing.T) {
 	}
 }
 
-// exportsWhatIsMeant: a class of ours to named peers, or what a neighbor of our AS told and we
-// have marked.
+// exportsWhatIsMeant: a class of ours or a relay to named peers, or what a neighbor of our AS told and we
+// have marked to be reflected.
 func exportsWhatIsMeant(s *api.Statement) bool {
 	switch s.Conditions.RouteType {
 	case api.Conditions_ROUTE_TYPE_LOCAL:
 		return s.Conditions.NeighborSet != nil && s.Conditions.LargeCommunitySet != nil
 	case api.Conditions_ROUTE_TYPE_INTERNAL:
-		return s.Conditions.LargeCommunitySet != nil && s.Actions.LargeCommunity != nil
+		relayed := strings.HasPrefix(s.Name, "relay-")
+		return s.Conditions.LargeCommunitySet != nil && s.Actions.LargeCommunity != nil && (!relayed || s.Conditions.NeighborSet != nil)
 	}
 	return false
 }

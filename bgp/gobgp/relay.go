@@ -134,15 +134,23 @@ func relayMark(number int) string {
 	return fmt.Sprintf("%d:%d:%d", uint32(internalASN), relayKind, number)
 }
 
-// exportRelays let the paths that bear the number of a relay through to those who hear it.
+// exportRelays let the paths that bear the number of a relay through to those who hear it. They come
+// before the statements of reflection, which refuse to these peers what is reflected to others.
 func (b *policyBuilder) exportRelays(p policy) []*api.Statement {
-	if len(p.relays) == 0 {
+	hearers := map[netip.Addr]bool{}
+	for _, r := range p.relays {
+		for addr := range r.members {
+			hearers[addr] = true
+		}
+	}
+	if len(hearers) == 0 {
 		return nil
 	}
 	const name = "relay-not-exported" // GoBGP itself takes no notice of these (RFC 1997)
 	b.sets = append(b.sets, &api.DefinedSet{DefinedType: api.DefinedType_COMMUNITY, Name: name, List: []string{"^65535:6528[1-3]$"}})
 	keep := rejectRoute(name, api.Conditions_ROUTE_TYPE_INTERNAL)
 	keep.Conditions.CommunitySet = &api.MatchSet{Type: api.MatchSet_ANY, Name: name}
+	keep.Conditions.NeighborSet = b.neighbors(name, sortedAddrs(hearers))
 	statements := []*api.Statement{keep}
 	for _, number := range slices.Sorted(maps.Keys(p.relays)) {
 		r := p.relays[number]

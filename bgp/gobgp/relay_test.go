@@ -210,3 +210,36 @@ func (f *fabric) relayed(told map[int]map[string]bool) {
 		f.hears(router, gateway, want...)
 	}
 }
+
+// TestAReflectorPassesOnToRoutersToo: what a client tells bears both kinds of marks, and none of them leaves.
+func TestAReflectorPassesOnToRoutersToo(t *testing.T) {
+	const reflector = 2
+	f := newFabric(t, 4)
+	f.link(1, bgp.Client, reflector, bgp.NoReflection)
+	f.link(3, bgp.Client, reflector, bgp.NoReflection)
+	f.want(tor).Config.ASN = ourASN + 100*tor
+	ours, theirs := f.peer(reflector, tor, bgp.NoReflection), f.peer(tor, reflector, bgp.NoReflection)
+	ours.ASN = f.want(tor).Config.ASN
+	f.want(reflector).Peers, f.want(tor).Peers = append(f.want(reflector).Peers, ours), []bgp.Peer{theirs}
+	with := []bgp.LargeCommunity{{GlobalAdmin: 65000, Local1: 1, Local2: 2}}
+	f.originate(1, pods1, &bgp.Attributes{LargeCommunities: with})
+	relay := relayTo(bgp.Attributes{}, "node-4")
+	relay.From = []string{"node-1", "node-3"}
+	f.want(reflector).Relays = []bgp.Relay{relay}
+	f.apply(1, 2, 3, 4)
+	f.up()
+	f.hears(3, reflector, passed(pods1, 1, reflector)+" large 65000:1:2")
+	f.hears(tor, reflector, pods1+" origin 0 via 127.0.2.2 large 65000:1:2")
+	before := f.since()
+	f.want(reflector).Relays = nil
+	f.apply(reflector)
+	f.hears(tor, reflector)
+	f.part(reflector, 1, bgp.NoReflection)
+	f.want(reflector).Relays = []bgp.Relay{unchanged(relay, "127.0.2.1/32")}
+	f.apply(reflector)
+	f.hears(tor, reflector, pods1+" origin 0 via 127.0.2.1 large 65000:1:2")
+	f.hears(3, reflector)
+	if after := f.since(); after != before {
+		t.Errorf("sessions were\n%sare\n%s", before, after)
+	}
+}
