@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type gatewayRig struct {
 
 const (
 	innerPods = "10.244.3.0/24"
+	innerSix  = "fd00:10:244:3::/64"
 	innerLB   = "203.0.113.7/32" // the address of a Service that only the inner node serves
 )
 
@@ -36,14 +38,15 @@ func newGatewayRig(t *testing.T) *gatewayRig {
 	g := &gatewayRig{rig: r, dir: t.TempDir()}
 	lan, out := r.Switch("lan"), r.Switch("out")
 	config := "router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp network import-check\n" +
-		" neighbor 192.0.2.11 remote-as 64512\n neighbor 192.0.2.11 timers 3 9\n neighbor 192.0.2.12 remote-as 64512\n neighbor 192.0.2.12 timers 3 9\n%s"
+		" neighbor 192.0.2.11 remote-as 64512\n neighbor 192.0.2.11 timers 3 9\n neighbor 192.0.2.12 remote-as 64512\n neighbor 192.0.2.12 timers 3 9\n%s" +
+		" address-family ipv6 unicast\n  neighbor 192.0.2.11 activate\n  neighbor 192.0.2.12 activate\n exit-address-family\n"
 	r.router = r.FRR("tor", fmt.Sprintf(config, 65001, "192.0.2.1", ""))
 	g.other = r.FRR("other", fmt.Sprintf(config, 65002, "192.0.2.2", " address-family ipv4 unicast\n  network 10.244.200.0/24\n exit-address-family\n"))
-	lan.Attach(r.router, "192.0.2.1/24")
-	lan.Attach(g.other, "192.0.2.2/24")
+	lan.Attach(r.router, "192.0.2.1/24", "2001:db8::1/64")
+	lan.Attach(g.other, "192.0.2.2/24", "2001:db8::2/64")
 	for i := 1; i <= 3; i++ {
 		n := &node{Node: r.Node(fmt.Sprintf("node-%d", i)), rig: r, index: i}
-		end := lan.Attach(n, fmt.Sprintf("192.0.2.1%d/24", i))
+		end := lan.Attach(n, fmt.Sprintf("192.0.2.1%d/24", i), fmt.Sprintf("2001:db8::1%d/64", i))
 		if i == 1 {
 			g.gatewayEnd = end
 		}
@@ -59,9 +62,9 @@ func newGatewayRig(t *testing.T) *gatewayRig {
 		t.Fatal(err)
 	}
 	for _, n := range r.nodes {
-		g.node(n, map[int]string{1: "edge", 2: "edge", 3: "inner"}[n.index], n.pods(4))
+		g.node(n, map[int]string{1: "edge", 2: "edge", 3: "inner"}[n.index], n.pods(4)+`, "`+n.pods(6)+`"`)
 	}
-	write(t, g.dir, "speaker.yaml", fairwayObject("BGPSpeaker", "default", "", "localASN: 64512, cluster: {podCIDRs: [10.244.0.0/16], serviceCIDRs: [10.96.0.0/12]}"))
+	write(t, g.dir, "speaker.yaml", fairwayObject("BGPSpeaker", "default", "", "localASN: 64512, cluster: {podCIDRs: [10.244.0.0/16, \"fd00:10:244::/48\"], serviceCIDRs: [10.96.0.0/12]}"))
 	for name, spec := range map[string]string{"tor": "address: 192.0.2.1, asn: 65001", "other": "address: 192.0.2.2, asn: 65002"} {
 		write(t, g.dir, name+".yaml", fairwayObject("BGPPeer", name, "role: "+name, spec+", nodeSelector: {matchExpressions: [{key: part, operator: In, values: [edge, resting]}]}, timers: {holdTimeSeconds: 9, connectRetrySeconds: 1}"))
 	}
@@ -71,8 +74,9 @@ func newGatewayRig(t *testing.T) *gatewayRig {
 func (g *gatewayRig) node(n *node, part, pods string) {
 	g.t.Helper()
 	write(g.t, g.dir, n.Name()+".yaml", fmt.Sprintf(
-		"apiVersion: v1\nkind: Node\nmetadata: {name: %s, labels: {part: %s}}\nspec: {podCIDRs: [%s]}\nstatus: {addresses: [{type: InternalIP, address: %s}]}\n",
-		n.Name(), part, pods, n.IPv4()))
+		"apiVersion: v1\nkind: Node\nmetadata: {name: %s, labels: {part: %s}}\nspec: {podCIDRs: [%s]}\n"+
+			"status: {addresses: [{type: InternalIP, address: %s}, {type: InternalIP, address: \"%s\"}]}\n",
+		n.Name(), part, pods, n.IPv4(), n.IPv6()))
 }
 
 // fromMesh has gateways tell the tor what other nodes tell them.
@@ -93,7 +97,11 @@ func (g *gatewayRig) seen(what string, check func() error) {
 func (g *gatewayRig) torSends(prefix string, nodes ...*node) error {
 	var via []netip.Addr
 	for _, n := range nodes {
-		via = append(via, n.IPv4())
+		if strings.Contains(prefix, ":") {
+			via = append(via, n.IPv6())
+		} else {
+			via = append(via, n.IPv4())
+		}
 	}
 	return g.routerHas(prefix, via...)
 }
@@ -116,20 +124,20 @@ func TestGatewaysSpeakToTheFabricForAnInnerNode(t *testing.T) {
 	for _, n := range g.nodes {
 		n.start("--source=dir:"+g.dir, "--node-name="+n.Name(), "--state-dir="+n.Dir()+"/state")
 	}
-	g.seen("both gateways tell", func() error { return errors.Join(g.torSends(innerPods, one, two), g.noLeak()) })
+	g.seen("both gateways tell", func() error { return errors.Join(g.torSends(innerPods, one, two), g.torSends(innerSix, one, two), g.noLeak()) })
 	g.seen("a ping by them", func() error { return g.client.Ping(t.Context(), g.pod.IPv4()) })
-	g.seen("the status of the first says so", func() error { return one.says("BGPNodeState_node-1", "source: FromMesh", "advertised: 2") })
+	g.seen("the status of the first says so", func() error { return one.says("BGPNodeState_node-1", "source: FromMesh", "advertised: 4") })
 
 	flow, err := g.client.Flow(t.Context(), g.pod.IPv4(), 10*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.node(one, "resting", one.pods(4))
+	g.node(one, "resting", one.pods(4)+`, "`+one.pods(6)+`"`)
 	g.seen("the first tells no longer", func() error { return g.torSends(innerPods, two) })
-	g.node(one, "edge", one.pods(4))
+	g.node(one, "edge", one.pods(4)+`, "`+one.pods(6)+`"`)
 	g.seen("the first tells again", func() error { return g.torSends(innerPods, one, two) })
 	g.fromMesh("nextHop: Unchanged")
-	g.seen("directly", func() error { return errors.Join(g.torSends(innerPods, inner), g.noLeak()) })
+	g.seen("directly", func() error { return errors.Join(g.torSends(innerPods, inner), g.torSends(innerSix, inner), g.noLeak()) })
 	g.fromMesh("attributes: {asPathPrepend: 1}")
 	g.seen("by both again", func() error { return g.torSends(innerPods, one, two) })
 	if err := (&meshRig{rig: g.rig}).lost(flow); err != nil {
@@ -137,7 +145,7 @@ func TestGatewaysSpeakToTheFabricForAnInnerNode(t *testing.T) {
 	}
 
 	g.node(inner, "inner", "10.244.33.0/24")
-	g.seen("the inner node has other pods", func() error { return errors.Join(g.torSends(innerPods), g.torSends("10.244.33.0/24", one, two)) })
+	g.seen("the inner node has other pods", func() error { return errors.Join(g.torSends(innerPods), g.torSends(innerSix), g.torSends("10.244.33.0/24", one, two)) })
 	g.node(inner, "inner", innerPods)
 	g.seen("it has its own again", func() error { return errors.Join(g.torSends(innerPods, one, two), g.torSends("10.244.33.0/24")) })
 	if err := g.gatewayEnd.Cut(t.Context()); err != nil {
@@ -175,4 +183,53 @@ func TestGatewaysPassOnAddressesOfServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.seen("the Service goes", func() error { return errors.Join(g.torSends(innerLB), hasRoute(t.Context(), one.Host, innerLB)) })
+}
+
+// TestAGatewayThatCrashesLosesNothing: what it told is kept by the router until it is back, and as its
+// End-of-RIB may come before it has heard the inner node again, then goes by the other one.
+func TestAGatewayThatCrashesLosesNothing(t *testing.T) {
+	g := newGatewayRig(t)
+	one, two := g.nodes[0], g.nodes[1]
+	g.fromMesh()
+	for _, n := range g.nodes {
+		n.start("--source=dir:"+g.dir, "--node-name="+n.Name(), "--state-dir="+n.Dir()+"/state")
+	}
+	g.seen("both gateways tell", func() error { return g.torSends(innerPods, one, two) })
+	flow, err := g.client.Flow(t.Context(), g.pod.IPv4(), 10*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := g.sessionOf(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kill(one.agent.Children()[0]); err != nil {
+		t.Fatal(err)
+	}
+	g.seen("a new session", func() error {
+		now, err := g.sessionOf(one)
+		if err == nil && now == before {
+			err = errors.New("the session is the old one")
+		}
+		return err
+	})
+	g.seen("both tell again", func() error { return g.torSends(innerPods, one, two) })
+	if err := (&meshRig{rig: g.rig}).lost(flow); err != nil {
+		t.Error(err)
+	}
+}
+
+// sessionOf returns how often the tor's session with a node has come up, once it is up.
+func (g *gatewayRig) sessionOf(n *node) (ups int, err error) {
+	var answer map[string]struct {
+		State string `json:"bgpState"`
+		Ups   int    `json:"connectionsEstablished"`
+	}
+	if err := g.router.JSON(g.t.Context(), &answer, "show bgp neighbors "+n.IPv4().String()+" json"); err != nil {
+		return 0, err
+	}
+	if s := answer[n.IPv4().String()]; s.State == "Established" {
+		return s.Ups, nil
+	}
+	return 0, errors.New("the session is not up")
 }
