@@ -64,6 +64,7 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 	s.last = nil
 	w, errs := check(want)
 	s.lendNextHops(w)
+	s.log.callers.listen(w, listenPort(want.Config))
 	if want.Config == nil && s.held.config != nil { // once it is stopped, GoBGP takes no such order
 		errs = append(errs, s.applyStations(ctx, nil)...)
 	}

@@ -30,7 +30,8 @@ type callers struct {
 
 	mu      sync.Mutex
 	from    []netip.Prefix
-	port    uint16 // on which we listen
+	soon    map[netip.Addr]bgp.Peer // those that are wanted as peers, and may not be there yet
+	port    uint16                  // on which we listen
 	waiting map[netip.Addr]bool
 	held    map[netip.Addr]heldConn
 }
@@ -49,6 +50,10 @@ const (
 func (c *callers) note(addr netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if _, soon := c.soon[addr]; soon {
+		c.hold(addr, time.Now())
+		return
+	}
 	inside := slices.ContainsFunc(c.from, func(p netip.Prefix) bool { return p.Contains(addr.WithZone("")) })
 	if !inside || len(c.waiting) >= maxWaiting {
 		return
@@ -61,12 +66,13 @@ func (c *callers) note(addr netip.Addr) {
 	signal(c.heard)
 }
 
-// listen has only those noted that are inside the prefixes.
-func (c *callers) listen(to []bgp.Listen, port uint16) {
+// listen has those noted that are inside the prefixes, and the connections held of those that are
+// about to be peers: at a start we listen before we have any.
+func (c *callers) listen(w wanted, port uint16) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.from, c.port = nil, port
-	for _, l := range to {
+	c.from, c.soon, c.port = nil, w.peers, port
+	for _, l := range w.listens {
 		c.from = append(c.from, l.Prefix)
 	}
 }
@@ -84,7 +90,6 @@ func (s *Speaker) Callers() []netip.Addr {
 
 // applyListen has the listening sockets let through what is signed with the passwords of prefixes.
 func (s *Speaker) applyListen(ctx context.Context, want []bgp.Listen) []error {
-	s.log.callers.listen(want, s.held.config.ListenPort)
 	guarded := map[netip.Prefix]bgp.Secret{}
 	for _, l := range want {
 		if l.Password != "" {

@@ -192,3 +192,32 @@ func TestTheConnectionOfACallerThatIsMadeNoPeerEnds(t *testing.T) {
 		t.Errorf("it ended after %s", took)
 	}
 }
+
+// At a start we listen before we have peers, and have all our paths first.
+func TestTheConnectionOfAPeerThatIsNotThereYetWaits(t *testing.T) {
+	r := newRig(t, Options{})
+	want := bgp.Desired{Config: r.config()}
+	r.apply(want)
+	peer := r.peer(2)
+	r.log.callers.listen(wanted{peers: map[netip.Addr]bgp.Peer{peer.Address: peer}}, r.port)
+	dialled := make(chan error, 1)
+	go func() {
+		p, err := r.fake(2).dial()
+		if err == nil {
+			t.Cleanup(func() { p.conn.Close() })
+		}
+		dialled <- err
+	}()
+	r.eventually("its connection", func() (string, bool) {
+		held := r.log.callers.holding()
+		return fmt.Sprint(held), len(held) == 1
+	})
+	want.Peers = []bgp.Peer{peer}
+	r.apply(want)
+	if err := <-dialled; err != nil {
+		t.Errorf("its first connection ended: %v", err)
+	}
+	if callers := r.Callers(); len(callers) > 0 {
+		t.Errorf("it is one of the callers %v", callers)
+	}
+}
