@@ -115,17 +115,19 @@ func TestASessionSaysThatItsPasswordWasChanged(t *testing.T) {
 	for i, password := range []string{"s3cret-one", "s3cret-two", ""} {
 		p.Password, fake.password = bgp.Secret(password), password
 		r.apply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{p}})
-		want := "reset by us: its password was changed"
+		down, up := "reset by us: its password was changed", "reset by us: its password was changed"
 		if i == 0 {
-			want = ""
+			down, up = waiting(p), ""
 		}
-		said := func() (string, bool) {
-			s := r.session("peer-1")
-			return s.LastError, s.LastError == want
+		says := func(want string) func() (string, bool) {
+			return func() (string, bool) {
+				s := r.session("peer-1")
+				return s.LastError, s.LastError == want
+			}
 		}
-		r.eventually("the reason while it is down", said)
+		r.eventually("the reason while it is down", says(down))
 		r.connect(fake)
-		r.eventually("the reason once it is up", said)
+		r.eventually("the reason once it is up", says(up))
 	}
 }
 

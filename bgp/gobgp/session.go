@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
@@ -86,9 +85,7 @@ func (s *Speaker) describe(session *bgp.Session, p bgp.Peer, peer *api.Peer) {
 		session.ASN = record.asn
 	}
 	if session.State != bgp.Established {
-		if record.lastAttempt != "" {
-			session.LastError = withHint(record.lastAttempt, p)
-		}
+		session.LastError = whyNotUp(record.lastAttempt, record.lastDown, session.State, p)
 		if s.showsOurs(p) {
 			session.LastError = oursInWords(record.asn)
 		}
@@ -119,14 +116,6 @@ func (s *Speaker) describe(session *bgp.Session, p bgp.Peer, peer *api.Peer) {
 		})
 	}
 	session.Capabilities = sharedNames(local, remote, session.Families)
-}
-
-// withHint says what the kernel cannot: a wrong password looks like silence.
-func withHint(attempt string, p bgp.Peer) string {
-	if p.Password != "" && strings.Contains(attempt, "i/o timeout") {
-		return attempt + " (so it looks, too, when the two sides have different passwords)"
-	}
-	return attempt
 }
 
 func sessionState(s api.PeerState_SessionState) bgp.SessionState {
