@@ -3,32 +3,19 @@ package lab
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
 // BIRD is a router that runs the real BIRD 2.
-type BIRD struct {
-	*Host
-	config string
-	daemon *Process
-}
+type BIRD struct{ oneDaemon }
 
 // BIRD adds a router with this bird.conf, without "log" lines; Lab.Up starts it.
 func (l *Lab) BIRD(name, config string) *BIRD {
-	r := &BIRD{Host: l.newHost(name), config: config}
-	if err := need("bird", "birdc"); err != nil {
-		l.fail(err)
-		return r
+	base, fine := l.oneDaemon(name, config, "bird", "birdc")
+	r := &BIRD{base}
+	if fine {
+		l.starts(r)
 	}
-	if !l.claim(name) {
-		return r
-	}
-	r.create(routing)
-	l.mu.Lock()
-	l.routers = append(l.routers, r)
-	l.mu.Unlock()
 	return r
 }
 
@@ -36,12 +23,18 @@ func (r *BIRD) socket() string { return "/run/bird-" + r.name + ".ctl" }
 
 // Up starts the daemon and returns when it answers. An error in the
 // configuration ends it, and is returned.
-func (r *BIRD) Up(ctx context.Context) error {
+func (r *BIRD) Up(ctx context.Context) error { return r.start(ctx) }
+
+// UpAfterCrash is Up for a daemon that recovers from a crash by graceful restart: what it
+// left in the kernel stays until its peers have told all.
+func (r *BIRD) UpAfterCrash(ctx context.Context) error { return r.start(ctx, "-R") }
+
+func (r *BIRD) start(ctx context.Context, more ...string) error {
 	path, err := r.write(r.config)
 	if err != nil {
 		return err
 	}
-	r.daemon, err = r.Start(ctx, "bird", "bird", "-f", "-c", path, "-s", r.socket(), "-P", "/run/bird-"+r.name+".pid")
+	r.daemon, err = r.Start(ctx, "bird", append([]string{"bird", "-f", "-c", path, "-s", r.socket(), "-P", "/run/bird-" + r.name + ".pid"}, more...)...)
 	if err != nil {
 		return err
 	}
@@ -59,11 +52,7 @@ func (r *BIRD) Up(ctx context.Context) error {
 // write puts the log statement on the first line, so that errors name the line
 // of the configuration as it was given.
 func (r *BIRD) write(config string) (string, error) {
-	path := filepath.Join(r.dir, "bird.conf")
-	if err := os.WriteFile(path, []byte("log stderr all; "+config), 0o644); err != nil {
-		return "", fmt.Errorf("writing the configuration of %s: %w", r.name, err)
-	}
-	return path, nil
+	return r.writeConfig("bird.conf", "log stderr all; "+config)
 }
 
 // Configure replaces the whole configuration, now and for later starts.
@@ -79,27 +68,4 @@ func (r *BIRD) Configure(ctx context.Context, config string) error {
 // Birdc runs one command ("show", "route") and returns what it prints.
 func (r *BIRD) Birdc(ctx context.Context, command ...string) (string, error) {
 	return r.Run(ctx, append([]string{"birdc", "-s", r.socket()}, command...)...)
-}
-
-// Daemon is the running daemon, nil when there is none.
-func (r *BIRD) Daemon() *Process { return r.daemon }
-
-// Down stops the daemon, if it runs: sessions get their NOTIFICATION.
-func (r *BIRD) Down(ctx context.Context) error {
-	daemon := r.daemon
-	r.daemon = nil
-	if daemon == nil || daemon.over(0) {
-		return nil
-	}
-	return daemon.Stop(ctx)
-}
-
-// Crash kills the daemon without a word to anyone; its kernel routes stay.
-func (r *BIRD) Crash() error {
-	daemon := r.daemon
-	r.daemon = nil
-	if daemon == nil {
-		return nil
-	}
-	return daemon.Kill()
 }

@@ -10,11 +10,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 )
 
 // FRR is a router that runs the real FRRouting.
 type FRR struct {
 	*Host
+	// Port is the one that bgpd listens on; 0: 179. It counts from the next Up.
+	Port    int
 	config  string
 	daemons []*Process // in the order they were started, zebra first
 }
@@ -38,9 +41,7 @@ func (l *Lab) FRR(name, config string) *FRR {
 	}
 	r.create(routing)
 	r.prepare()
-	l.mu.Lock()
-	l.routers = append(l.routers, r)
-	l.mu.Unlock()
+	l.starts(r)
 	return r
 }
 
@@ -104,6 +105,9 @@ func (r *FRR) startDaemon(ctx context.Context, name string) error {
 	argv := []string{
 		frrDir + name, "-z", r.sockets() + "/zserv.api", "--vty_socket", r.sockets(), "-i", r.sockets() + "/" + name + ".pid",
 		"-f", "/dev/null", "-P", "0", "--log", "stdout",
+	}
+	if name == "bgpd" && r.Port != 0 {
+		argv = append(argv, "-p", strconv.Itoa(r.Port))
 	}
 	if name == "bfdd" {
 		argv = append(argv, "--bfdctl", r.sockets()+"/bfdd.sock")

@@ -153,6 +153,11 @@ func (h *Host) AddAddress(device string, addrs ...string) {
 	h.lab.script(lines...)
 }
 
+// RemoveAddress takes an address away from one of the host's interfaces.
+func (h *Host) RemoveAddress(device, addr string) {
+	h.lab.script(fmt.Sprintf("ip -n %s addr del %s dev %s", h.name, addr, device))
+}
+
 // Run runs a program on the host and returns its standard output. Without a
 // deadline of ctx's it gets 30 seconds. The error holds what the program said.
 func (h *Host) Run(ctx context.Context, argv ...string) (string, error) {
@@ -172,15 +177,22 @@ type Route struct {
 	Protocol string    `json:"protocol"` // a name, or a number that has none
 	Metric   int       `json:"metric"`
 	Gateway  string    `json:"gateway"`
+	Via      Via       `json:"via"`
 	Dev      string    `json:"dev"`
 	PrefSrc  string    `json:"prefsrc"`
 	NextHops []NextHop `json:"nexthops"` // of a multipath route, which has no Gateway of its own
 	Flags    []string  `json:"flags"`
 }
 
+// Via is a gateway of the other family (RFC 8950).
+type Via struct {
+	Host string `json:"host"`
+}
+
 // A NextHop of a multipath route.
 type NextHop struct {
 	Gateway string   `json:"gateway"`
+	Via     Via      `json:"via"`
 	Dev     string   `json:"dev"`
 	Weight  int      `json:"weight"`
 	Flags   []string `json:"flags"`

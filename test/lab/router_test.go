@@ -153,6 +153,10 @@ func TestUpTellsWhatIsWrongWithAConfiguration(t *testing.T) {
 	for want, declare := range map[string]func(*Lab){
 		"line 2":      func(l *Lab) { l.FRR("tor", "router bgp 65001\n neighbr 1.2.3.4\n") },
 		"bird.conf:2": func(l *Lab) { l.BIRD("tor", "\nprotocol dvice {}\n") },
+		"bgpd.conf:3": func(l *Lab) { l.OpenBGPD("tor", "AS 65001\nneighbr 1.2.3.4\n") }, // behind the socket's line
+		"invalid keys": func(l *Lab) {
+			l.GoBGP("tor", "[global.config]\n as = 65001\n router-id = \"10.0.0.1\"\n nonsense = 1\n")
+		},
 	} {
 		l := New(t)
 		declare(l)
@@ -185,4 +189,64 @@ func birdHas(t *testing.T, r *BIRD, prefix string) error {
 		err = fmt.Errorf("%s does not know %s: %s", r.Name(), prefix, out)
 	}
 	return err
+}
+
+const gobgpConfig = `
+[global.config]
+ as = 65003
+ router-id = "10.0.0.3"
+[[neighbors]]
+ [neighbors.config]
+  neighbor-address = "10.0.0.1"
+  peer-as = 65001
+ [neighbors.timers.config]
+  connect-retry = 1
+`
+
+const openBGPDConfig = `
+AS 65004
+router-id 10.0.0.4
+connect-retry 1
+network 10.244.4.0/24
+neighbor 10.0.0.1 {
+	remote-as 65001
+}
+allow from any
+allow to any
+`
+
+func TestGoBGPAndOpenBGPDExchangeRoutesCrashAndComeBack(t *testing.T) {
+	l := New(t)
+	frr := l.FRR("tor-a", frrConfig+" neighbor 10.0.0.3 remote-as 65003\n neighbor 10.0.0.4 remote-as 65004\n")
+	gobgp, openbgpd := l.GoBGP("tor-c", gobgpConfig), l.OpenBGPD("tor-d", openBGPDConfig)
+	lan := l.Switch("lan")
+	lan.Attach(frr, "10.0.0.1/24")
+	lan.Attach(gobgp, "10.0.0.3/24")
+	lan.Attach(openbgpd, "10.0.0.4/24")
+	if err := l.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	told := func() error {
+		if _, err := gobgp.Client(t.Context(), "global", "rib", "add", "10.244.3.0/24", "nexthop", "10.0.0.3"); err != nil {
+			return err
+		}
+		return errors.Join(frrHas(t, frr, "10.244.3.0/24"), frrHas(t, frr, "10.244.4.0/24"))
+	}
+	Eventually(t, patience, told)
+	if err := errors.Join(gobgp.Crash(), openbgpd.Crash()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(gobgp.UpAfterCrash(t.Context()), openbgpd.Up(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	Eventually(t, patience, told)
+	if err := errors.Join(gobgp.Down(t.Context()), openbgpd.Down(t.Context())); err != nil {
+		t.Error(err)
+	}
+	Eventually(t, patience, func() error {
+		if frrHas(t, frr, "10.244.3.0/24") == nil || frrHas(t, frr, "10.244.4.0/24") == nil {
+			return errors.New("FRR keeps a route of a router that went down")
+		}
+		return nil
+	})
 }

@@ -29,6 +29,7 @@ needed="
 /usr/lib/frr/bgpd   frr
 bird                bird2
 gobgp               gobgpd
+bgpctl              openbgpd
 exabgp              exabgp
 etcd                etcd-server
 nft                 nftables
