@@ -32,6 +32,11 @@ demo: require-root build ## Three nodes and two routers on this machine; KEEP=1 
 	@test/setup/install.sh
 	@KEEP=$(KEEP) FAIRWAY_BIN=bin/fairway $(GO) run ./test/demo
 
+.PHONY: interop
+interop: require-root build ## A session for each feature with FRR, BIRD, GoBGP and OpenBGPD; writes test/interop/RESULTS.md (root)
+	@test/setup/install.sh
+	@FAIRWAY_BIN=bin/fairway $(GO) run ./test/interop
+
 .PHONY: test
 test: check-generated test-setup ## Some eight minutes once cached; without root what can run, and what was skipped
 	@$(TEST) ./... | $(TALLY)
