@@ -124,7 +124,9 @@ func TestGatewaysSpeakToTheFabricForAnInnerNode(t *testing.T) {
 	for _, n := range g.nodes {
 		n.start("--source=dir:"+g.dir, "--node-name="+n.Name(), "--state-dir="+n.Dir()+"/state")
 	}
-	g.seen("both gateways tell", func() error { return errors.Join(g.torSends(innerPods, one, two), g.torSends(innerSix, one, two), g.noLeak()) })
+	g.seen("both gateways tell", func() error {
+		return errors.Join(g.torSends(innerPods, one, two), g.torSends(innerSix, one, two), g.torSends(one.pods(4), two), g.noLeak())
+	})
 	g.seen("a ping by them", func() error { return g.client.Ping(t.Context(), g.pod.IPv4()) })
 	g.seen("the status of the first says so", func() error { return one.says("BGPNodeState_node-1", "source: FromMesh", "advertised: 4") })
 
@@ -137,15 +139,22 @@ func TestGatewaysSpeakToTheFabricForAnInnerNode(t *testing.T) {
 	g.node(one, "edge", one.pods(4)+`, "`+one.pods(6)+`"`)
 	g.seen("the first tells again", func() error { return g.torSends(innerPods, one, two) })
 	g.fromMesh("nextHop: Unchanged")
-	g.seen("directly", func() error { return errors.Join(g.torSends(innerPods, inner), g.torSends(innerSix, inner), g.noLeak()) })
+	g.seen("directly", func() error {
+		return errors.Join(g.torSends(innerPods, inner), g.torSends(innerSix, inner), g.noLeak())
+	})
 	g.fromMesh("attributes: {asPathPrepend: 1}")
-	g.seen("by both again", func() error { return g.torSends(innerPods, one, two) })
+	write(t, g.dir, "own.yaml", fairwayObject("BGPAdvertisement", "own", "", "podCIDRs: {}"))
+	g.seen("by both again, and to the gateways straight", func() error {
+		return errors.Join(g.torSends(innerPods, one, two), g.torSends(one.pods(4), one), g.torSends(two.pods(6), two))
+	})
 	if err := (&meshRig{rig: g.rig}).lost(flow); err != nil {
 		t.Error(err)
 	}
 
 	g.node(inner, "inner", "10.244.33.0/24")
-	g.seen("the inner node has other pods", func() error { return errors.Join(g.torSends(innerPods), g.torSends(innerSix), g.torSends("10.244.33.0/24", one, two)) })
+	g.seen("the inner node has other pods", func() error {
+		return errors.Join(g.torSends(innerPods), g.torSends(innerSix), g.torSends("10.244.33.0/24", one, two))
+	})
 	g.node(inner, "inner", innerPods)
 	g.seen("it has its own again", func() error { return errors.Join(g.torSends(innerPods, one, two), g.torSends("10.244.33.0/24")) })
 	if err := g.gatewayEnd.Cut(t.Context()); err != nil {

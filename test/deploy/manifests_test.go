@@ -76,7 +76,7 @@ func exampleFiles(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatalf("looking for examples: %v", err)
 	}
-	for _, known := range []string{"two-tor-ebgp", "full-mesh", "route-reflectors", "mesh-and-tor", "per-rack-asn", "dual-stack", "password", "demo"} {
+	for _, known := range []string{"two-tor-ebgp", "full-mesh", "route-reflectors", "gateways", "mesh-and-tor", "per-rack-asn", "dual-stack", "password", "demo"} {
 		if len(files[known]) == 0 {
 			t.Errorf("example %s is gone", known)
 		}
