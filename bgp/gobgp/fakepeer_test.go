@@ -48,14 +48,7 @@ type fakeOptions struct {
 
 // dial brings the session up, or returns why it does not come up.
 func (o fakeOptions) dial() (*fakePeer, error) {
-	dialer := net.Dialer{
-		LocalAddr: &net.TCPAddr{IP: net.ParseIP(o.from)},
-		Timeout:   500 * time.Millisecond, // a refused password is silence
-		Control: func(_, _ string, c syscall.RawConn) error {
-			return errors.Join(setTTL(c, o.ttl), setPassword(c, "127.0.0.1", o.password))
-		},
-	}
-	conn, err := dialer.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", o.port))
+	conn, err := o.connect()
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +64,18 @@ func (o fakeOptions) dial() (*fakePeer, error) {
 	}
 	go p.read()
 	return p, nil
+}
+
+// connect says nothing yet.
+func (o fakeOptions) connect() (net.Conn, error) {
+	dialer := net.Dialer{
+		LocalAddr: &net.TCPAddr{IP: net.ParseIP(o.from)},
+		Timeout:   500 * time.Millisecond, // a refused password is silence
+		Control: func(_, _ string, c syscall.RawConn) error {
+			return errors.Join(setTTL(c, o.ttl), setPassword(c, "127.0.0.1", o.password))
+		},
+	}
+	return dialer.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", o.port))
 }
 
 func setTTL(c syscall.RawConn, ttl int) error {
