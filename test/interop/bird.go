@@ -87,7 +87,7 @@ func birdSession(c *lines, i int, r router, s session) {
 	c.addIf(s.notification, " graceful restart notification;")
 	c.addIf(s.longLived > 0, " long lived graceful restart; long lived stale time %d;", s.longLived)
 	for _, f := range s.families {
-		c.add(" %s { import all; export filter %s;%s%s };", f, birdExport(s), only(s.extendedNextHop && f == ipv4, " extended next hop;"), only(!s.external(r) && !s.client, " next hop self;"))
+		c.add(" %s { import all; export filter %s;%s%s%s };", f, birdExport(s), only(s.severalPaths, " add paths on;"), only(s.extendedNextHop && f == ipv4, " extended next hop;"), only(!s.external(r) && !s.client, " next hop self;"))
 	}
 	c.add("}")
 }
@@ -148,11 +148,10 @@ func firstNumber(re *regexp.Regexp, text string) int {
 }
 
 var (
-	birdPath     = regexp.MustCompile(`(?m)^\S*\s+(?:unicast|unreachable|blackhole) \[`)
-	birdPair     = regexp.MustCompile(`\((\d+), ?(\d+)\)`)
-	birdTriple   = regexp.MustCompile(`\((\d+), (\d+), (\d+)\)`)
-	birdField    = regexp.MustCompile(`(?m)^\tBGP\.(\S+?):? (.*)$`)
-	birdExtended = regexp.MustCompile(`(?m)^\tBGP\.ext_community: (.*)$`)
+	birdPath   = regexp.MustCompile(`(?m)^\S*\s+(?:unicast|unreachable|blackhole) \[`)
+	birdPair   = regexp.MustCompile(`\((\d+), ?(\d+)\)`)
+	birdTriple = regexp.MustCompile(`\((\d+), (\d+), (\d+)\)`)
+	birdField  = regexp.MustCompile(`(?m)^\tBGP\.(\S+?):? (.*)$`)
 )
 
 func (d *bird) paths(ctx context.Context, prefix string) ([]path, error) {

@@ -8,7 +8,7 @@ const (
 )
 
 func nodeObject(name, address, pods string) string {
-	return fmt.Sprintf("apiVersion: v1\nkind: Node\nmetadata: {name: %s}\nspec: {podCIDRs: [%s]}\nstatus: {addresses: [{type: InternalIP, address: %s}]}\n", name, pods, address)
+	return fmt.Sprintf("apiVersion: v1\nkind: Node\nmetadata: {name: %s, labels: {name: %s}}\nspec: {podCIDRs: [%s]}\nstatus: {addresses: [{type: InternalIP, address: %s}]}\n", name, name, pods, address)
 }
 
 // secondNode adds a node with an agent of its own.

@@ -25,7 +25,7 @@ func frrConfig(r router) string {
 	frrRouteMaps(&c, r.routes)
 	c.add("router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp network import-check\n no bgp default ipv4-unicast", r.asn, routerID)
 	for _, s := range r.sessions {
-		frrSession(&c, r, s)
+		frrSession(&c, s)
 	}
 	for _, f := range []family{ipv4, ipv6} {
 		c.add(" address-family %s unicast", f)
@@ -34,13 +34,16 @@ func frrConfig(r router) string {
 			c.addIf(s.has(f) && s.client, "  neighbor %s route-reflector-client", s.address)
 			c.addIf(s.has(f) && s.overrideAS, "  neighbor %s as-override", s.address)
 		}
+		for _, s := range r.sessions {
+			c.addIf(s.has(f) && s.severalPaths, "  neighbor %s addpath-tx-all-paths", s.address)
+		}
 		frrNetworks(&c, "network", of(r.routes, f))
 		c.add(" exit-address-family")
 	}
 	return c.String()
 }
 
-func frrSession(c *lines, r router, s session) {
+func frrSession(c *lines, s session) {
 	set := func(asked bool, format string, args ...any) {
 		c.addIf(asked, " neighbor "+s.address+" "+format, args...)
 	}

@@ -26,12 +26,12 @@ func gobgpConfig(r router) string {
 	c.add("[global.config]\n as = %d\n router-id = %q", r.asn, routerID)
 	c.addIf(r.port != 0, " port = %d", r.port)
 	for _, s := range r.sessions {
-		gobgpSession(&c, r, s)
+		gobgpSession(&c, s)
 	}
 	return c.String()
 }
 
-func gobgpSession(c *lines, r router, s session) {
+func gobgpSession(c *lines, s session) {
 	c.add("[[neighbors]]\n [neighbors.config]\n  neighbor-address = %q\n  peer-as = %d", s.address, s.asn)
 	c.addIf(s.password != "", "  auth-password = %q", s.password)
 	c.add(" [neighbors.timers.config]\n  connect-retry = 1\n  hold-time = %d\n  keepalive-interval = %d", s.hold, s.hold/3)
@@ -48,6 +48,7 @@ func gobgpSession(c *lines, r router, s session) {
 	for _, f := range s.families {
 		c.add(" [[neighbors.afi-safis]]\n  [neighbors.afi-safis.config]\n   afi-safi-name = \"%s-unicast\"", f)
 		c.addIf(s.restart > 0, "  [neighbors.afi-safis.mp-graceful-restart.config]\n   enabled = true")
+		c.addIf(s.severalPaths, "  [neighbors.afi-safis.add-paths.config]\n   receive = true\n   send-max = 8")
 		c.addIf(s.longLived > 0, "  [neighbors.afi-safis.long-lived-graceful-restart.config]\n   enabled = true\n   restart-time = %d", s.longLived)
 	}
 }

@@ -42,10 +42,10 @@ func main() {
 	flag.BoolVar(&o.verbose, "v", false, "print the logs of cells that fail")
 	flag.BoolVar(&o.write, "write", true, "write "+resultsFile)
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	o.rows, o.columns = regexp.MustCompile(*rows), regexp.MustCompile(*columns)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	failures, err := run(ctx, o)
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "interop:", err)
 		os.Exit(1)

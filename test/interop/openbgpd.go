@@ -36,7 +36,7 @@ func openbgpdConfig(r router) string {
 		c.add("network %s set {%s }", told.prefix, openbgpdAttributes(told))
 	}
 	for _, s := range r.sessions {
-		openbgpdSession(&c, r, s)
+		openbgpdSession(&c, s)
 	}
 	c.add("allow from any\nallow to any")
 	for _, s := range r.sessions {
@@ -75,7 +75,7 @@ func openbgpdAttributes(r route) string {
 	return b.String()
 }
 
-func openbgpdSession(c *lines, r router, s session) {
+func openbgpdSession(c *lines, s session) {
 	c.add("neighbor %s {\n remote-as %d\n holdtime %d", s.address, s.asn, s.hold)
 	c.addIf(s.source != "", " local-address %s", s.source)
 	c.addIf(s.port != 0, " port %d", s.port)
@@ -87,6 +87,7 @@ func openbgpdSession(c *lines, r router, s session) {
 	c.addIf(s.overrideAS, " as-override yes")
 	c.addIf(s.extendedNextHop, " announce extended nexthop yes")
 	c.addIf(s.longLived > 0, " announce long-lived-restart %d", s.longLived)
+	c.addIf(s.severalPaths, " announce add-path recv yes\n announce add-path send all")
 	c.addIf(s.notification, " announce graceful notification yes")
 	announce := map[bool]string{true: "unicast", false: "none"}
 	c.add(" announce IPv4 %s\n announce IPv6 %s", announce[s.has(ipv4)], announce[s.has(ipv6)])

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -40,6 +39,7 @@ type session struct {
 	notification    bool
 	client          bool // the router reflects to the other side
 	overrideAS      bool
+	severalPaths    bool // both ways (RFC 7911)
 }
 
 // route is what a router tells.
@@ -157,8 +157,6 @@ func (l *lines) addIf(asked bool, format string, args ...any) {
 
 // has reports whether a family is one of a session's.
 func (s session) has(f family) bool { return slices.Contains(s.families, f) }
-
-func is6(address string) bool { return netip.MustParseAddr(address).Is6() }
 
 // wellKnown are communities by the names that fairway and this package have for them.
 var wellKnown = map[string]string{

@@ -59,7 +59,7 @@ func (t *table) markdown() string {
 			e := t.cells[place{row, column}]
 			b.WriteString(" " + string(e.verdict))
 			if e.verdict == never {
-				notes = append(notes, fmt.Sprintf("%s, %s: `%s`", column, row, e.why))
+				notes = append(notes, column+", "+row+": `"+e.why+"`")
 				fmt.Fprintf(&b, " (%d)", len(notes))
 			}
 			b.WriteString(" |")

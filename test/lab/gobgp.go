@@ -46,7 +46,7 @@ func (r *GoBGP) start(ctx context.Context, more ...string) error {
 
 // Configure replaces the whole configuration, now and for later starts. gobgpd takes up
 // what it can; a mistake is only in its log.
-func (r *GoBGP) Configure(ctx context.Context, config string) error {
+func (r *GoBGP) Configure(_ context.Context, config string) error {
 	if _, err := r.writeConfig("gobgpd.toml", config); err != nil {
 		return err
 	}
