@@ -22,7 +22,6 @@ var speakerFieldsWithoutEffect = []without[BGPSpeakerSpec]{
 }
 
 var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
-	{"spec.interface", func(s *BGPPeerSpec) bool { return s.Interface != "" }},
 	{"spec.bfd", func(s *BGPPeerSpec) bool { return s.BFD != nil }},
 }
 
@@ -36,8 +35,7 @@ func (s *BGPSpeaker) NotImplemented() []string {
 	return setWithoutEffect(&s.Spec, speakerFieldsWithoutEffect)
 }
 
-// NotImplemented is as that of [BGPSpeaker]. A peer for which it names "spec.interface"
-// can have no session.
+// NotImplemented is as that of [BGPSpeaker].
 func (p *BGPPeer) NotImplemented() []string {
 	return setWithoutEffect(&p.Spec, peerFieldsWithoutEffect)
 }

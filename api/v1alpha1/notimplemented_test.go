@@ -32,7 +32,7 @@ var withEffect = map[string][]string{
 		"spec.readiness.probes.http.port", "spec.readiness.probes.http.path", "spec.readiness.probes.file.path",
 	},
 	v1alpha1.KindBGPPeer: {
-		"spec.nodeSelector", "spec.address", "spec.listenRange", "spec.port", "spec.asn", "spec.asnType Internal", "spec.asnType External",
+		"spec.nodeSelector", "spec.address", "spec.interface", "spec.listenRange", "spec.port", "spec.asn", "spec.asnType Internal", "spec.asnType External",
 		"spec.localASN", "spec.localAddress", "spec.localInterface", "spec.extendedNextHop", "spec.passive", "spec.ttlSecurityHops", "spec.allowOwnAS",
 		"spec.addPaths.receive", "spec.addPaths.sendMax",
 		"spec.defaultGateway.family IPv4", "spec.defaultGateway.family IPv6", "spec.adminState Down", "spec.adminMessage", "spec.import.localPref",

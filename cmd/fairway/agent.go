@@ -163,7 +163,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Crashed:   crashedBefore(log),
 	})
 	group, ctx := errgroup.WithContext(ctx)
-	tasks := []task{memory.Run, kernel.Run, kernel.lookAgain, speaker.Run, loop.Run, forwarder.Run, prober.Run, refuser.Run}
+	tasks := []task{memory.Run, kernel.Run, kernel.lookAgain, kernel.routers.Run, speaker.Run, loop.Run, forwarder.Run, prober.Run, refuser.Run}
 	if listener != nil {
 		tasks = append(tasks, func(ctx context.Context) error { return web.Serve(ctx, listener) })
 	}

@@ -28,6 +28,7 @@ type kernel struct {
 	sysctls  sysctls
 	gateways gateways
 	routed   routed
+	routers  *host.Routers
 }
 
 func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
@@ -35,14 +36,16 @@ func openKernel(protocol uint8, log *slog.Logger) (*kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening rtnetlink: %w", err)
 	}
-	return &kernel{
+	k := &kernel{
 		fib:   fib,
 		table: routes.NewTable(fib, time.Now),
 		log:   log,
 		host:  make(chan struct{}, 1),
 		drift: make(chan struct{}, 1),
 		moved: make(chan struct{}, 1),
-	}, nil
+	}
+	k.routers = host.NewRouters(func() { wake(k.host) })
+	return k, nil
 }
 
 // Run passes on the kernel's news until ctx ends.
@@ -121,7 +124,7 @@ func (k *kernel) Local(ctx context.Context, needs plan.Needs) (plan.Local, error
 			return local, err
 		}
 	}
-	addLinks(&local, needs.Links, facts)
+	k.addLinks(&local, needs, facts)
 	local.Routed, err = k.routed.read(ctx, k.fib, needs.Routes, facts)
 	return local, err
 }

@@ -13,6 +13,10 @@ type Link struct {
 	Index int
 	// Addr is our own link-local address there, without zone; the zero Addr: none that lasts.
 	Addr netip.Addr
+	// Routers are those that advertise themselves there, without zone, in the order of preference;
+	// Problem says why none can be heard. Both are of links that Needs.Unnumbered names.
+	Routers []netip.Addr
+	Problem string
 }
 
 // isLinkLocal reports whether an address means nothing without a link.
@@ -24,6 +28,43 @@ func zoned(p *v1alpha1.BGPPeer, addr netip.Addr) netip.Addr {
 		return addr.WithZone(p.Spec.LocalInterface)
 	}
 	return addr
+}
+
+// planInterface adds the session with the router at the other end of a link.
+func (b *builder) planInterface(p *v1alpha1.BGPPeer) {
+	ref, name := Ref{"BGPPeer", p.Name}, p.Spec.Interface
+	link := b.local.Links[name]
+	switch reason, message := b.noRouter(name); {
+	case reason != "":
+		b.withhold(p.Name, netip.Addr{}, message)
+		b.refuse(ref, name, reason, message)
+	default:
+		if len(link.Routers) > 1 {
+			b.refuse(ref, name, ReasonSeveralRouters, fmt.Sprintf(
+				"%d routers advertise themselves over %s, and the session is with %s: a default router before others, then the least address; put one router on the link, or name each by address with localInterface",
+				len(link.Routers), name, link.Routers[0]))
+		}
+		b.planSession(p, link.Routers[0].WithZone(name))
+	}
+	b.judge(ref, p.Generation, p.NotImplemented())
+}
+
+// noRouter says why no router is known at the other end of a link; "" when one is.
+func (b *builder) noRouter(name string) (reason, message string) {
+	link, known := b.local.Links[name]
+	switch {
+	case !known:
+		return ReasonNoInterface, fmt.Sprintf("there is no interface %s on this node; narrow the nodeSelector where that is meant to be so", name)
+	case b.local.LinksDown[link.Index]:
+		return ReasonLinkDown, fmt.Sprintf("the interface %s has no carrier", name)
+	case !link.Addr.IsValid():
+		return v1alpha1.ReasonNoAddress, fmt.Sprintf("the interface %s of this node has no IPv6 link-local address: set it up, and leave IPv6 on", name)
+	case len(link.Routers) > 0:
+		return "", ""
+	case link.Problem != "":
+		return ReasonNoRouter, link.Problem
+	}
+	return ReasonNoRouter, fmt.Sprintf("no router has sent a router advertisement over %s: have the router send them on that link, as FRR does for 'neighbor IF interface'", name)
 }
 
 // linkFails says why no session over link-local addresses can be had with the address; "" when it can.

@@ -13,13 +13,15 @@ import (
 // a look at the addresses.
 type Needs struct {
 	Gateways bool
-	Links    []string       // sorted: the names of those that sessions between link-local addresses go over
-	Routes   []netip.Prefix // sorted: those of which the plan has to know whether others have a route to them
+	// Links and Unnumbered are names of links that sessions between link-local addresses go over: with
+	// routers of known addresses, and with those that are to be found. Sorted.
+	Links, Unnumbered []string
+	Routes            []netip.Prefix // sorted: those of which the plan has to know whether others have a route to them
 }
 
 // Equal reports whether the two ask for the same.
 func (n Needs) Equal(other Needs) bool {
-	return n.Gateways == other.Gateways && slices.Equal(n.Links, other.Links) && slices.Equal(n.Routes, other.Routes)
+	return n.Gateways == other.Gateways && slices.Equal(n.Links, other.Links) && slices.Equal(n.Unnumbered, other.Unnumbered) && slices.Equal(n.Routes, other.Routes)
 }
 
 // NeedsOf returns what a plan for the snapshot after prev, nil at start, may rest on: by an
@@ -33,16 +35,19 @@ func NeedsOf(snap *snapshot.Snapshot, prev *Plan) Needs {
 		peers, ads = append(peers, prev.Accepted.Peers), append(ads, prev.Accepted.Advertisements)
 	}
 	var n Needs
-	links := map[string]bool{}
+	links, unnumbered := map[string]bool{}, map[string]bool{}
 	for _, form := range peers {
 		for _, p := range form {
 			n.Gateways = n.Gateways || p.Spec.DefaultGateway != nil
-			if link := linkOf(p); link != "" {
-				links[link] = true
+			if p.Spec.Interface != "" {
+				unnumbered[p.Spec.Interface] = true
+			}
+			if addr, err := netip.ParseAddr(p.Spec.Address); err == nil && isLinkLocal(addr) && p.Spec.LocalInterface != "" {
+				links[p.Spec.LocalInterface] = true
 			}
 		}
 	}
-	n.Links = slices.Sorted(maps.Keys(links))
+	n.Links, n.Unnumbered = slices.Sorted(maps.Keys(links)), slices.Sorted(maps.Keys(unnumbered))
 	prefixes := map[netip.Prefix]bool{}
 	for _, form := range ads {
 		for _, ad := range form {
@@ -55,12 +60,4 @@ func NeedsOf(snap *snapshot.Snapshot, prev *Plan) Needs {
 	}
 	n.Routes = slices.SortedFunc(maps.Keys(prefixes), netip.Prefix.Compare)
 	return n
-}
-
-// linkOf names the link over which link-local addresses speak with the router; "": none.
-func linkOf(p *v1alpha1.BGPPeer) string {
-	if addr, err := netip.ParseAddr(p.Spec.Address); err == nil && isLinkLocal(addr) {
-		return p.Spec.LocalInterface
-	}
-	return p.Spec.Interface
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -50,15 +49,15 @@ func (b *builder) planPeer(p *v1alpha1.BGPPeer) {
 		b.planGateways(p)
 		return
 	}
+	if p.Spec.Interface != "" {
+		b.planInterface(p)
+		return
+	}
 	if p.Spec.ListenRange != "" {
 		b.listening = append(b.listening, p)
 		return
 	}
-	var address netip.Addr
-	if p.Spec.Address != "" {
-		address = zoned(p, netip.MustParseAddr(p.Spec.Address).Unmap())
-	}
-	if b.planSession(p, address) {
+	if b.planSession(p, zoned(p, netip.MustParseAddr(p.Spec.Address).Unmap())) {
 		b.judge(Ref{"BGPPeer", p.Name}, p.Generation, p.NotImplemented())
 	}
 }
@@ -89,10 +88,6 @@ func (b *builder) planSession(p *v1alpha1.BGPPeer, address netip.Addr) (added bo
 			return false
 		}
 	}
-	if message := impossible(p); message != "" {
-		withhold(v1alpha1.ReasonNotImplemented, message)
-		return false
-	}
 	if reason, message := b.taken(address); reason != "" {
 		b.verdictIfValid(ref, p.Generation, reason, message)
 		return false
@@ -116,14 +111,6 @@ func (b *builder) planSession(p *v1alpha1.BGPPeer, address netip.Addr) (added bo
 	b.setNextHops(&peer, ref)
 	b.targets = append(b.targets, target{peer: peer, ref: ref, labels: p.Labels})
 	return true
-}
-
-// impossible says why the session cannot be tried in this version; "" when it can.
-func impossible(p *v1alpha1.BGPPeer) string {
-	if lacks := essential(p.NotImplemented()); len(lacks) > 0 {
-		return "not implemented yet, and the session is not tried without it: " + strings.Join(lacks, ", ")
-	}
-	return ""
 }
 
 // taken says why the address cannot be that of a peer; "" when it can.
@@ -172,7 +159,7 @@ func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
 	if spec.TTLSecurityHops != nil {
 		peer.TTLSecurityHops = uint8(*spec.TTLSecurityHops)
 	}
-	peer.ExtendedNextHop = spec.ExtendedNextHop != nil && *spec.ExtendedNextHop
+	peer.ExtendedNextHop = spec.Interface != "" || spec.ExtendedNextHop != nil && *spec.ExtendedNextHop
 	if paths := spec.AddPaths; paths != nil {
 		peer.AddPaths = bgp.AddPaths{Receive: *paths.Receive, SendMax: uint8(*paths.SendMax)}
 	}
@@ -196,12 +183,6 @@ func setOptions(peer *bgp.Peer, spec *v1alpha1.BGPPeerSpec) {
 			peer.Down += ": " + spec.AdminMessage
 		}
 	}
-}
-
-// essential returns those of the fields without effect that a session cannot do without:
-// what says where the peer is and who we are to it, and what protects the session.
-func essential(without []string) []string {
-	return slices.DeleteFunc(without, func(path string) bool { return path != "spec.interface" })
 }
 
 func (b *builder) withhold(object string, address netip.Addr, message string) {

@@ -26,8 +26,8 @@ var update = flag.Bool("update", false, "rewrite what the cases expect; read the
 // plan out. The sections of a case:
 //
 //	local    what the node is: its name, "network PREFIX-OF-OURS link N", "address A", "no carrier N",
-//	         "source LINK ADDRESS", "gateway ADDRESS link N" of a default route, "over NAME link N [ADDRESS]" with our link-local
-//	         address, "route PREFIX" of others, "caller ADDRESS", "sysctl NAME VALUE WANTED required" (or "recommended")
+//	         "source LINK ADDRESS", "gateway ADDRESS link N" of a default route, "over NAME link N [ADDRESS [routers...]]" with our
+//	         link-local address and who advertises itself there, "route PREFIX" of others, "caller ADDRESS", "sysctl NAME VALUE WANTED required" (or "recommended")
 //	*.yaml   the manifests
 //	endpoints  where Services have endpoints: "NAMESPACE/NAME FAMILY ready NODE, draining NODE", each one
 //	         for itself, the family both IPv4 and IPv6 where it is "both", the node "-" where there is none
@@ -242,8 +242,12 @@ func parseLink(t *testing.T, fields []string) (name string, link plan.Link) {
 		t.Fatal(err)
 	}
 	link.Index = index
-	for _, addr := range fields[4:] {
-		link.Addr = netip.MustParseAddr(addr)
+	for i, text := range fields[4:] {
+		if addr := netip.MustParseAddr(text); i == 0 {
+			link.Addr = addr
+		} else {
+			link.Routers = append(link.Routers, addr)
+		}
 	}
 	return fields[1], link
 }

@@ -17,6 +17,12 @@ const (
 	ReasonPeerNotOnLink = "PeerNotOnLink"
 	// ReasonNoDefaultGateway: no default route points to a router.
 	ReasonNoDefaultGateway = "NoDefaultGateway"
+	// ReasonNoInterface: this node has no such interface.
+	ReasonNoInterface = "NoInterface"
+	// ReasonNoRouter: no router is known at the other end of the interface.
+	ReasonNoRouter = "NoRouter"
+	// ReasonSeveralRouters: several routers are heard over the interface, and one is chosen.
+	ReasonSeveralRouters = "SeveralRouters"
 	// ReasonNotAdvertised: the speaker refused the prefix.
 	ReasonNotAdvertised = "NotAdvertised"
 	// ReasonOverridden: another advertisement decides this attribute.

@@ -43,7 +43,7 @@ var rooms = []room{
 
 	{folder: "routes"},
 	{folder: "routes/netlink", own: []string{"routes"}, foreign: []string{netlink, xSys}},
-	{folder: "routes/host", foreign: []string{netlink, xSys, "github.com/mdlayher/ndp"}},
+	{folder: "routes/host", foreign: []string{netlink, xSys, xNet}},
 	{folder: "routes/nft", foreign: []string{"github.com/google/nftables"}},
 
 	{

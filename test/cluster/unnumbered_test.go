@@ -133,3 +133,35 @@ func TestSessionsBetweenLinkLocalAddresses(t *testing.T) {
 		})
 	}
 }
+
+// TestUnnumberedSessions names nothing but the interface: FRR waits for router advertisements of ours, and
+// the agent for its. The interface is there only later, and in the end the router has another address.
+func TestUnnumberedSessions(t *testing.T) {
+	u := newUnnumberedRig(t, "node-1 interface remote-as external")
+	u.run(u.n.Host, "ip link set tor down")
+	u.run(u.n.Host, "ip link set tor name spare")
+	u.start("interface: tor")
+	u.eventually(func() error {
+		return u.n.says("BGPNodeState_node-1", "NoInterface", "there is no interface tor on this node")
+	})
+	u.run(u.n.Host, "ip link set spare name tor")
+	u.run(u.n.Host, "ip link set tor up")
+	u.only(u.n.Host, "tor", "fe80::b")
+	u.eventually(func() error { return u.through(u.tor, "fe80::1") })
+	u.eventually(func() error {
+		return u.n.says("BGPNodeState_node-1", "address: fe80::1%tor", "sessionsEstablished: 1")
+	})
+
+	t.Log("another router takes its place")
+	if err := u.tor.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	u.only(u.tor.Host, "node-1", "fe80::2")
+	if err := u.tor.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	u.eventually(func() error { return u.through(u.tor, "fe80::2") })
+	u.eventually(func() error {
+		return u.n.says("BGPNodeState_node-1", "address: fe80::2%tor", "sessionsEstablished: 1")
+	})
+}

@@ -166,7 +166,7 @@ func TestAgentHasNoMoreRightsOnTheHostThanItNeeds(t *testing.T) {
 	if want := []corev1.Capability{"ALL"}; !slices.Equal(rights.Capabilities.Drop, want) {
 		t.Errorf("drops %q, want %q", rights.Capabilities.Drop, want)
 	}
-	if want := []corev1.Capability{"NET_ADMIN", "NET_BIND_SERVICE"}; !slices.Equal(rights.Capabilities.Add, want) {
+	if want := []corev1.Capability{"NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW"}; !slices.Equal(rights.Capabilities.Add, want) {
 		t.Errorf("adds %q, want %q", rights.Capabilities.Add, want)
 	}
 }
