@@ -28,6 +28,9 @@ const (
 	blamePeriod = time.Minute
 	// The time for which a peer is held down doubles between these with each crash.
 	firstHold, lastHold = time.Minute, time.Hour
+	// apartPeriod is how long those that come first are brought up one at a time. Of a large mesh that takes
+	// longer than peers keep our routes.
+	apartPeriod = 10 * time.Minute
 	// forgiveAfter is how long a peer must not have been blamed for the next time to be the first again.
 	forgiveAfter = time.Hour
 
@@ -38,11 +41,12 @@ const (
 
 // Trials are what the next process has to know of peers that may crash the speaker.
 type Trials struct {
-	// Begun are the peers that were brought up last, and At when. One, or several of the mesh.
+	// Begun are the peers that were brought up last, and At when: one, or all that come first.
 	Begun []Trial   `json:"begun,omitempty"`
 	At    time.Time `json:"at,omitzero"`
-	// Apart: the mesh as a whole was followed by a crash, so that its peers are brought up one at a time too.
-	Apart  bool             `json:"apart,omitempty"`
+	// Apart is until when those that come first are brought up one at a time too, because a crash has
+	// followed all of them.
+	Apart  time.Time        `json:"apart,omitzero"`
 	Blamed map[string]Blame `json:"blamed,omitempty"` // by peer
 }
 
@@ -68,7 +72,7 @@ type quarantine struct {
 	log    *slog.Logger
 	trials Trials
 
-	careful bool                // peers that are not in begun wait
+	careful bool                // peers that are not in begun wait; until none is blamed any more
 	begun   map[string]bool     // since the crash, or since they were let go
 	turn    map[string]bool     // those that wait for their turn though all others do not
 	trying  map[string]struct{} // those begun last, until the next may be
@@ -89,8 +93,13 @@ func newQuarantine(memory TrialMemory, crashed time.Time, log *slog.Logger) *qua
 	for peer := range q.trials.Blamed {
 		q.turn[peer] = true // once it is let go
 	}
-	if after := crashed.Sub(q.trials.At); q.careful && after >= 0 && after < blamePeriod {
+	switch after := crashed.Sub(q.trials.At); {
+	case len(q.trials.Begun) == 0:
+	case q.careful && after >= 0 && after < blamePeriod:
 		q.blame(crashed)
+	default: // the process that brought them up has gone on for long, or ended as it should
+		q.trials.Begun = nil
+		q.store(crashed)
 	}
 	return q
 }
@@ -98,7 +107,6 @@ func newQuarantine(memory TrialMemory, crashed time.Time, log *slog.Logger) *qua
 // blame is about those that were begun last before a crash.
 func (q *quarantine) blame(crashed time.Time) {
 	switch begun := q.trials.Begun; len(begun) {
-	case 0:
 	case 1:
 		b := q.trials.Blamed[begun[0].Peer]
 		if crashed.Sub(b.Last) > forgiveAfter || b.Spec != begun[0].Spec {
@@ -109,7 +117,7 @@ func (q *quarantine) blame(crashed time.Time) {
 		q.trials.Blamed[begun[0].Peer], q.turn[begun[0].Peer] = b, true
 		q.log.Error("a peer is held down: it was brought up just before the speaker crashed", "peer", begun[0].Peer, "times", b.Times, "until", b.Until)
 	default:
-		q.trials.Apart = true
+		q.trials.Apart = crashed.Add(apartPeriod)
 	}
 	q.trials.Begun = nil
 	q.store(crashed)
@@ -126,9 +134,9 @@ func (q *quarantine) step(now time.Time, peers []bgp.Peer, sessions []bgp.Sessio
 		return changed
 	}
 	q.trying = nil
-	unit := q.next(peers)
+	unit := q.next(now, peers)
 	if len(unit) == 0 {
-		q.careful = false
+		q.finish(now)
 		return changed
 	}
 	q.trials.Begun, q.trials.At = nil, now
@@ -145,13 +153,25 @@ func (q *quarantine) step(now time.Time, peers []bgp.Peer, sessions []bgp.Sessio
 	return true
 }
 
+// finish ends the search once nobody is blamed any more: who is configured before is written down too.
+func (q *quarantine) finish(now time.Time) {
+	if now.Sub(q.trials.At) < blamePeriod {
+		return
+	}
+	q.careful = false
+	if q.trials.Begun != nil {
+		q.trials.Begun = nil
+		q.store(now)
+	}
+}
+
 // letGo has those take their turn that need no longer be held down.
 func (q *quarantine) letGo(now time.Time, specOf func(string) string) (changed bool) {
 	for peer, b := range q.trials.Blamed {
 		switch {
 		case b.Until.IsZero():
 			continue
-		case now.After(b.Until):
+		case now.After(b.Until), b.Until.Sub(now) > lastHold: // the clock was set back
 			q.log.Info("a peer that was held down is tried again", "peer", peer)
 		case specOf(peer) != b.Spec:
 			q.log.Info("a peer that was held down is tried again: its configuration has changed", "peer", peer)
@@ -183,24 +203,25 @@ func (q *quarantine) settled(peers []bgp.Peer, sessions []bgp.Session) bool {
 	return true
 }
 
-// next returns who is to be brought up: the mesh first, those that have been blamed last.
-func (q *quarantine) next(peers []bgp.Peer) []string {
-	var mesh, others, suspects []string
+// next returns who is to be brought up: the mesh first, and with it those that we wait for, because a
+// router that is refused may not connect again before it has let go of our routes; those that have been blamed last.
+func (q *quarantine) next(now time.Time, peers []bgp.Peer) []string {
+	var first, others, suspects []string
 	for _, p := range peers {
 		switch {
 		case p.Down != "" || !q.waits(p.Name) || q.held(p.Name):
 		case q.turn[p.Name]:
 			suspects = append(suspects, p.Name)
-		case strings.HasPrefix(p.Name, meshPrefix):
-			mesh = append(mesh, p.Name)
+		case p.Passive || strings.HasPrefix(p.Name, meshPrefix):
+			first = append(first, p.Name)
 		default:
 			others = append(others, p.Name)
 		}
 	}
-	if len(mesh) > 0 && !q.trials.Apart {
-		return mesh
+	if len(first) > 0 && now.After(q.trials.Apart) {
+		return first
 	}
-	for _, list := range [][]string{mesh, others, suspects} {
+	for _, list := range [][]string{first, others, suspects} {
 		if len(list) > 0 {
 			return []string{slices.Min(list)}
 		}
@@ -252,6 +273,9 @@ func (q *quarantine) wait(now time.Time) time.Duration {
 		return trialPeriod
 	}
 	wait := everLong
+	if q.careful {
+		wait = max(q.trials.At.Add(blamePeriod).Sub(now), trialPeriod)
+	}
 	for peer := range q.turn {
 		if until := q.trials.Blamed[peer].Until; !until.IsZero() {
 			wait = min(wait, max(until.Sub(now), trialPeriod))

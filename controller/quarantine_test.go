@@ -14,15 +14,16 @@ import (
 
 // crashing is a node whose processes follow one another, with a clock of its own.
 type crashing struct {
-	t     *testing.T
-	now   time.Time
-	file  []byte // what the memory holds
-	full  bool   // nothing more can be written
-	log   strings.Builder
-	peers []string
-	specs map[string]string
-	up    map[string]bool // sessions that have sent End-of-RIB
-	q     *quarantine
+	t       *testing.T
+	now     time.Time
+	file    []byte // what the memory holds
+	full    bool   // nothing more can be written
+	log     strings.Builder
+	peers   []string
+	specs   map[string]string
+	passive map[string]bool
+	up      map[string]bool // sessions that have sent End-of-RIB
+	q       *quarantine
 }
 
 func (c *crashing) Load(trials any) bool { return json.Unmarshal(c.file, trials) == nil }
@@ -56,7 +57,7 @@ func (c *crashing) crash() {
 
 func (c *crashing) wanted() (out []bgp.Peer) {
 	for _, name := range c.peers {
-		out = append(out, bgp.Peer{Name: name})
+		out = append(out, bgp.Peer{Name: name, Passive: c.passive[name]})
 	}
 	return out
 }
@@ -132,7 +133,12 @@ func TestAfterACrashPeersComeBackOneAtATime(t *testing.T) {
 	c.pass(2 * trialPeriod)
 	c.spoken(c.peers...)
 	c.delivers("tor-c/1")
-	c.peers = append(c.peers, "tor-d/1") // a new one has no turn to wait for
+	c.peers = append(c.peers, "tor-d/1") // a new one may be the cause as well, and is written down
+	c.spoken(c.peers[:5]...)
+	c.step()
+	c.spoken(c.peers...)
+	c.pass(2 * blamePeriod)
+	c.peers = append(c.peers, "tor-e/1") // so much later it has no turn to wait for
 	c.spoken(c.peers...)
 	if c.q.wait(c.now) != everLong {
 		t.Error("it goes on though all are up")
@@ -199,6 +205,40 @@ func TestAMeshThatIsFollowedByACrashIsTakenApart(t *testing.T) {
 	if got := c.problem("mesh/c/1"); !strings.HasPrefix(got, "Quarantined: ") {
 		t.Errorf("it is said %q", got)
 	}
+	c.peers[1] = "mesh/d/1"
+	c.pass(2 * apartPeriod)
+	c.crash() // another day
+	c.spoken("mesh/b/1", "mesh/d/1")
+}
+
+// A router that is refused may wait for longer than it keeps our routes.
+func TestThoseThatWeWaitForComeFirst(t *testing.T) {
+	c := newCrashing(t, "rack/1", "rack/2", "tor-a/1")
+	c.passive = map[string]bool{"rack/1": true, "rack/2": true}
+	c.crash()
+	c.spoken("rack/1", "rack/2")
+	c.crash()
+	c.spoken("rack/1")
+}
+
+// What a process has begun that ended as it should is nobody's fault.
+func TestACleanRestartEndsTheSearch(t *testing.T) {
+	c := newCrashing(t, "tor-a/1", "tor-b/1")
+	c.crash()
+	c.start(time.Time{})
+	c.crash()
+	c.pass(4 * trialPatience)
+	c.spoken(c.peers...)
+}
+
+func TestAClockThatIsSetBackHoldsNobodyDown(t *testing.T) {
+	c := newCrashing(t, "tor-a/1")
+	c.crash()
+	c.crash()
+	c.spoken()
+	c.now = c.now.Add(-24 * time.Hour)
+	c.pass(2 * trialPeriod)
+	c.spoken(c.peers...)
 }
 
 // A file that is lost, spoilt or cannot be written costs the search and nothing else.
