@@ -83,7 +83,7 @@ advertised 2 Accepted, Programmed`, r.status)
 		r.eventually(allWell, r.status)
 	})
 	t.Run("and follows a change of the spec", func(t *testing.T) {
-		r.apply(strings.Replace(configuration, "asn: 65001}", "asn: 65001, addPaths: {receive: true}}", 1))
+		r.apply(strings.Replace(configuration, "asn: 65001}", "asn: 65001, bfd: {}}", 1))
 		r.eventually(strings.Replace(allWell, "not [] Accepted", "not [] not Accepted: NotImplemented", 1), r.status)
 		r.apply("apiVersion: bgp.fairway.dev/v1alpha1\nkind: BGPPeer\nmetadata: {name: router}\nspec: {address: 192.0.2.1, asn: 65001, addPaths: {receive: false}}\n")
 		r.eventually(allWell, r.status)

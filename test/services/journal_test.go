@@ -1,7 +1,9 @@
 package services
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,6 +49,19 @@ func (j *journal) keep(updates <-chan netlink.RouteUpdate) {
 			j.mu.Unlock()
 		}
 	}
+}
+
+// near tells of the changes around a moment, for somebody who looks for the reason of a failure.
+func (j *journal) near(addr netip.Addr, when time.Time) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var out []string
+	for _, at := range j.changes[addr] {
+		if apart := at.Sub(when); apart.Abs() < 2*time.Second {
+			out = append(out, fmt.Sprintf("%+.3f s", apart.Seconds()))
+		}
+	}
+	return "the routers changed their routes to it " + strings.Join(out, ", ")
 }
 
 // moved reports whether a route to the address changed from one time to the other. The kernel's

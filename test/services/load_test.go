@@ -152,7 +152,7 @@ func (l *load) connect(to address) {
 			continue
 		}
 		if err != nil {
-			l.fail("%s, begun %.2f s before: %v", to, took.Seconds(), err)
+			l.fail("%s, begun %.2f s before: %v; %s", to, took.Seconds(), err, l.routes.near(to.addr, began))
 			continue
 		}
 		_ = conn.Close()
