@@ -192,6 +192,14 @@ func TestGatewaysPassOnAddressesOfServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.seen("the Service goes", func() error { return errors.Join(g.torSends(innerLB), hasRoute(t.Context(), one.Host, innerLB)) })
+	const written = "198.51.101.0/24"
+	g.fromMesh("fromMesh: {services: true, podCIDRs: true}")
+	write(t, g.dir, "inner.yaml", fairwayObject("BGPAdvertisement", "inner", "", "nodeSelector: {matchLabels: {part: inner}}, "+
+		"to: {mesh: true, peerSelector: {matchLabels: {no: one}}}, prefixes: [{prefix: "+written+", force: true}]"))
+	g.seen("the gateways learn a prefix that is written, and tell nobody", func() error {
+		return errors.Join(hasRoute(t.Context(), one.Host, written, inner.IPv4()), hasRoute(t.Context(), two.Host, written, inner.IPv4()),
+			g.torSends(innerPods, one, two), g.torSends(written))
+	})
 }
 
 // TestAGatewayThatCrashesLosesNothing: what it told is kept by the router until it is back, and as its
