@@ -19,6 +19,8 @@ const (
 	// silence is how long a router says nothing, although it is asked, until it counts as gone
 	// where another one is heard.
 	silence = 4 * leastGap
+	// maxRouters are followed on one link. Who sends under ever new addresses is up to no good.
+	maxRouters = 16
 )
 
 // neighborhood is what is going on on one link.
@@ -28,6 +30,7 @@ type neighborhood struct {
 	over chan struct{} // is closed when nobody reads on
 
 	heard      map[netip.Addr]heard
+	rivalry    time.Time // since when there is more than one router, so that all are asked
 	advertised time.Time
 	times      int  // how often we have advertised
 	asked      bool // somebody wants to hear of us
@@ -63,9 +66,15 @@ func (n *neighborhood) take(m message, now time.Time) {
 	}
 	if !m.solicitation {
 		_, known := n.heard[m.from]
+		if !known && len(n.heard) == maxRouters {
+			return
+		}
 		n.heard[m.from] = heard{now, m.isDefault}
 		if known {
 			return
+		}
+		if len(n.heard) == 2 {
+			n.rivalry = now
 		}
 	}
 	n.asked = true // a router that is new waits for us perhaps
@@ -92,9 +101,10 @@ func (n *neighborhood) advertise(now time.Time) {
 }
 
 // forget leaves out routers that are silent while another one is not. All of them may be: then it
-// is the link that is ill, and there is nobody else to turn to.
+// is the link that is ill, and there is nobody else to turn to. What a router did before it was
+// asked means nothing: unasked it may say nothing for half an hour (MaxRtrAdvInterval).
 func (n *neighborhood) forget(now time.Time) {
-	silent := func(_ netip.Addr, h heard) bool { return now.Sub(h.at) > silence }
+	silent := func(_ netip.Addr, h heard) bool { return min(now.Sub(h.at), now.Sub(n.rivalry)) > silence }
 	for addr, h := range n.heard {
 		if !silent(addr, h) {
 			maps.DeleteFunc(n.heard, silent)

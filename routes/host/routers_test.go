@@ -67,8 +67,10 @@ func TestASilentRouterIsGoneOnlyWhereAnotherOneIsHeard(t *testing.T) {
 		t.Error("a single router is asked whether it is there")
 	}
 	n.take(message{from: two}, now)
+	n.tick(now)
+	n.wants(t, "one had not been asked for an hour", one, two)
 	n.take(message{from: one}, now)
-	n.wants(t, "both", one, two)
+	conn.solicited = 0
 	for range 4 {
 		now = now.Add(leastGap)
 		n.take(message{from: two}, now)
@@ -82,6 +84,22 @@ func TestASilentRouterIsGoneOnlyWhereAnotherOneIsHeard(t *testing.T) {
 	n.take(message{from: two}, now)
 	n.tick(now)
 	n.wants(t, "silent", two)
+}
+
+func TestFewRoutersAreFollowed(t *testing.T) {
+	n, _ := quiet()
+	now := time.Now()
+	n.take(message{from: two}, now)
+	for i := range 1000 {
+		n.take(message{from: netip.AddrFrom16([16]byte{0xfe, 0x80, 8: byte(i >> 8), 9: byte(i), 15: 0xff})}, now)
+	}
+	if got := len(n.found().Routers); got != maxRouters {
+		t.Errorf("%d routers are followed, want %d", got, maxRouters)
+	}
+	now = now.Add(2 * silence)
+	n.take(message{from: two}, now)
+	n.tick(now)
+	n.wants(t, "the others were never heard again", two)
 }
 
 func TestAdvertisementsAreSentUnaskedAndWhereSomebodyWaits(t *testing.T) {
