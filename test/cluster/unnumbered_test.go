@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairway-bgp/fairway/test/lab"
 )
@@ -74,6 +75,11 @@ func (u *unnumberedRig) start(peer string) {
 	u.put("speaker.yaml", liveSpeaker(`cluster: {podCIDRs: [10.244.0.0/16, "fd00:10:244::/48"]}`))
 	u.put("advertisement.yaml", liveAdvertisement())
 	u.put("tor.yaml", fairwayObject("BGPPeer", "tor", "", peer+", asnType: External, timers: {holdTimeSeconds: 9, connectRetrySeconds: 1}"))
+	u.startAgent()
+}
+
+func (u *unnumberedRig) startAgent() {
+	u.t.Helper()
 	u.n.start("--source=dir:"+u.dir, "--node-name=node-1", "--state-dir="+filepath.Join(u.n.Dir(), "state"))
 }
 
@@ -114,18 +120,19 @@ func leads(u *unnumberedRig, h *lab.Host, prefix, via string) error {
 	return err
 }
 
-// TestSessionsBetweenLinkLocalAddresses has the router named by address and link, and then by the
-// default route.
+// TestSessionsBetweenLinkLocalAddresses has the router named by address and link, then by the default
+// route, and then by the interface while the router is the one that dials.
 func TestSessionsBetweenLinkLocalAddresses(t *testing.T) {
-	const neighbor = "fe80::b remote-as external\n neighbor fe80::b interface node-1"
-	for name, peer := range map[string]string{
-		"by address":         `address: "fe80::1", localInterface: tor, extendedNextHop: true`,
-		"by default gateway": "defaultGateway: {family: IPv6}, extendedNextHop: true",
+	const byAddress = "fe80::b remote-as external\n neighbor fe80::b interface node-1"
+	for _, test := range []struct{ name, neighbor, peer string }{
+		{"address", byAddress, `address: "fe80::1", localInterface: tor, extendedNextHop: true`},
+		{"default gateway", byAddress, "defaultGateway: {family: IPv6}, extendedNextHop: true"},
+		{"the router dials", "node-1 interface remote-as external", "interface: tor, passive: true"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			u := newUnnumberedRig(t, neighbor)
+		t.Run(test.name, func(t *testing.T) {
+			u := newUnnumberedRig(t, test.neighbor)
 			u.run(u.n.Host, "ip -6 route add default via fe80::1 dev tor")
-			u.start(peer)
+			u.start(test.peer)
 			u.eventually(func() error { return u.through(u.tor, "fe80::1") })
 			u.eventually(func() error {
 				return u.n.says("BGPNodeState_node-1", "address: fe80::1%tor", "sessionsEstablished: 1")
@@ -152,6 +159,18 @@ func TestUnnumberedSessions(t *testing.T) {
 		return u.n.says("BGPNodeState_node-1", "address: fe80::1%tor", "sessionsEstablished: 1")
 	})
 
+	u.restartLosesNothing()
+
+	t.Log("the cable is pulled out, and plugged in again")
+	if err := u.cable.Cut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	u.eventually(func() error { return u.n.says("BGPNodeState_node-1", "LinkDown", "the interface tor has no carrier") })
+	if err := u.cable.Mend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	u.eventually(func() error { return u.through(u.tor, "fe80::1") })
+
 	t.Log("another router takes its place")
 	if err := u.tor.Crash(); err != nil {
 		t.Fatal(err)
@@ -164,4 +183,24 @@ func TestUnnumberedSessions(t *testing.T) {
 	u.eventually(func() error {
 		return u.n.says("BGPNodeState_node-1", "address: fe80::2%tor", "sessionsEstablished: 1")
 	})
+}
+
+// restartLosesNothing has the agent start anew while packets go both ways. The router keeps what it has heard, and
+// the node its routes, until the router has been found again.
+func (u *unnumberedRig) restartLosesNothing() {
+	u.t.Helper()
+	flow, err := u.tor.Flow(u.t.Context(), netip.MustParseAddr("10.244.1.1"), 10*time.Millisecond)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	if err := u.n.agent.Stop(u.t.Context()); err != nil {
+		u.t.Fatal(err)
+	}
+	u.startAgent()
+	u.eventually(func() error { return u.n.established(1) })
+	u.eventually(func() error { return u.n.metric("fairway_picture_complete 1") })
+	report, err := flow.Stop(u.t.Context())
+	if err != nil || report.Lost > 0 {
+		u.t.Errorf("a restart of the agent: %+v, %v", report, err)
+	}
 }
