@@ -15,6 +15,8 @@ type feature struct {
 	theirs func(*router)
 	// wires adds to the lab before the daemons start.
 	wires func(*cell)
+	// scripted says that the router needs to be no router: it tells and hears.
+	scripted bool
 	// check starts the agent if anything is to come of it.
 	check func(*cell) error
 }

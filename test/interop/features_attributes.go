@@ -31,44 +31,50 @@ endpoints:
 // attributeFeatures are about what goes with the prefixes that we tell.
 var attributeFeatures = []feature{
 	{
-		name: "communities (RFC 1997)",
-		ours: ours{advertisement: []string{`attributes: {communities: ["65000:1", "65000:2"]}`}},
+		name:     "communities (RFC 1997)",
+		scripted: true,
+		ours:     ours{advertisement: []string{`attributes: {communities: ["65000:1", "65000:2"]}`}},
 		check: comesUp(only4, func(c *cell) error {
 			return c.heard(ours4, func(p path) bool { return slices.Equal(p.communities, []string{"65000:1", "65000:2"}) })
 		}),
 	},
 	{
-		name: "communities by name: no-export",
-		ours: ours{advertisement: []string{`attributes: {communities: [no-export]}`}},
+		name:     "communities by name: no-export",
+		scripted: true,
+		ours:     ours{advertisement: []string{`attributes: {communities: [no-export]}`}},
 		check: comesUp(only4, func(c *cell) error {
 			return c.heard(ours4, func(p path) bool { return slices.Equal(p.communities, []string{"no-export"}) })
 		}),
 	},
 	{
-		name: "large communities (RFC 8092), and none of ours beside them",
-		ours: ours{advertisement: []string{`attributes: {communities: ["65000:1:2"]}`}},
+		name:     "large communities (RFC 8092), and none of ours beside them",
+		scripted: true,
+		ours:     ours{advertisement: []string{`attributes: {communities: ["65000:1:2"]}`}},
 		check: comesUp(only4, func(c *cell) error {
 			return c.heard(ours4, func(p path) bool { return slices.Equal(p.large, []string{"65000:1:2"}) })
 		}),
 	},
 	{
-		name: "MED",
-		ours: ours{advertisement: []string{"attributes: {med: 50}"}},
+		name:     "MED",
+		scripted: true,
+		ours:     ours{advertisement: []string{"attributes: {med: 50}"}},
 		check: comesUp(only4, func(c *cell) error {
 			return c.heard(ours4, func(p path) bool { return p.med == 50 })
 		}),
 	},
 	{
-		name: "asPathPrepend",
-		ours: ours{advertisement: []string{"attributes: {asPathPrepend: 2}"}},
+		name:     "asPathPrepend",
+		scripted: true,
+		ours:     ours{advertisement: []string{"attributes: {asPathPrepend: 2}"}},
 		check: comesUp(only4, func(c *cell) error {
 			return c.heard(ours4, func(p path) bool { return p.asPath == "64512 64512 64512" })
 		}),
 	},
 	{
-		name:   "localPref, told over iBGP",
-		ours:   ours{peer: []string{internalPeer}, advertisement: []string{"attributes: {localPref: 200}"}},
-		theirs: internal,
+		name:     "localPref, told over iBGP",
+		scripted: true,
+		ours:     ours{peer: []string{internalPeer}, advertisement: []string{"attributes: {localPref: 200}"}},
+		theirs:   internal,
 		check: comesUp(only4, func(c *cell) error {
 			return c.heard(ours4, func(p path) bool { return p.localPref == 200 })
 		}),
@@ -86,13 +92,15 @@ var attributeFeatures = []feature{
 		}),
 	},
 	{
-		name:   "import.localPref",
-		ours:   ours{peer: []string{"import: {localPref: 200}"}},
-		check:  comesUp(only4, func(c *cell) error { return c.learned(theirs4, func(p path) bool { return p.localPref == 200 }) }),
-		theirs: func(*router) {},
+		name:     "import.localPref",
+		scripted: true,
+		ours:     ours{peer: []string{"import: {localPref: 200}"}},
+		check:    comesUp(only4, func(c *cell) error { return c.learned(theirs4, func(p path) bool { return p.localPref == 200 }) }),
+		theirs:   func(*router) {},
 	},
 	{
-		name: "communities that the peer tells",
+		name:     "communities that the peer tells",
+		scripted: true,
 		theirs: func(r *router) {
 			r.routes[0].communities, r.routes[0].large = []string{"65000:7"}, []string{"65000:7:8"}
 		},
@@ -103,13 +111,15 @@ var attributeFeatures = []feature{
 		}),
 	},
 	{
-		name:   "MED that the peer tells",
-		theirs: func(r *router) { r.routes[0].med = 77 },
-		check:  comesUp(only4, func(c *cell) error { return c.learned(theirs4, func(p path) bool { return p.med == 77 }) }),
+		name:     "MED that the peer tells",
+		scripted: true,
+		theirs:   func(r *router) { r.routes[0].med = 77 },
+		check:    comesUp(only4, func(c *cell) error { return c.learned(theirs4, func(p path) bool { return p.med == 77 }) }),
 	},
 	{
-		name: "LOCAL_PREF that the peer tells, over iBGP",
-		ours: ours{peer: []string{internalPeer}},
+		name:     "LOCAL_PREF that the peer tells, over iBGP",
+		scripted: true,
+		ours:     ours{peer: []string{internalPeer}},
 		theirs: func(r *router) {
 			internal(r)
 			r.routes[0].localPref = 177
@@ -117,8 +127,9 @@ var attributeFeatures = []feature{
 		check: comesUp(only4, func(c *cell) error { return c.learned(theirs4, func(p path) bool { return p.localPref == 177 }) }),
 	},
 	{
-		name:   "GRACEFUL_SHUTDOWN honoured (RFC 8326)",
-		theirs: func(r *router) { r.routes[0].communities = []string{"graceful-shutdown"} },
+		name:     "GRACEFUL_SHUTDOWN honoured (RFC 8326)",
+		scripted: true,
+		theirs:   func(r *router) { r.routes[0].communities = []string{"graceful-shutdown"} },
 		check: comesUp(only4, func(c *cell) error {
 			return c.learned(theirs4, func(p path) bool { return p.localPref == 1 && slices.Contains(p.communities, "graceful-shutdown") })
 		}),

@@ -5,20 +5,23 @@ var overIPv6 = `address: "` + routerIPv6 + `"`
 // familyFeatures are about what sessions carry.
 var familyFeatures = []feature{
 	{
-		name:  "IPv4 over IPv4",
-		ours:  ours{peer: []string{"families: [IPv4Unicast]"}},
-		check: comesUp(only4),
+		name:     "IPv4 over IPv4",
+		scripted: true,
+		ours:     ours{peer: []string{"families: [IPv4Unicast]"}},
+		check:    comesUp(only4),
 	},
 	{
-		name:   "IPv6 over IPv6",
-		ours:   ours{peer: []string{overIPv6, "families: [IPv6Unicast]"}},
-		theirs: func(r *router) { overFamily(r, ipv6) },
-		check:  comesUp(only6),
+		name:     "IPv6 over IPv6",
+		scripted: true,
+		ours:     ours{peer: []string{overIPv6, "families: [IPv6Unicast]"}},
+		theirs:   func(r *router) { overFamily(r, ipv6) },
+		check:    comesUp(only6),
 	},
 	{
-		name:   "IPv4 and IPv6 over IPv4",
-		theirs: bothFamilies(nodeIPv4),
-		check:  comesUp(both),
+		name:     "IPv4 and IPv6 over IPv4",
+		scripted: true,
+		theirs:   bothFamilies(nodeIPv4),
+		check:    comesUp(both),
 	},
 	{
 		name:   "IPv4 and IPv6 over IPv6",

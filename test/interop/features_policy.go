@@ -9,17 +9,19 @@ import (
 // policyFeatures are about what is accepted, and about ending sessions.
 var policyFeatures = []feature{
 	{
-		name:   "own AS in the path (all nodes in one AS), refused",
-		ours:   ours{more: nodeObject("node-2", secondIPv4, second4)},
-		theirs: withSecond,
-		wires:  secondNode,
+		name:     "own AS in the path (all nodes in one AS), refused",
+		scripted: true,
+		ours:     ours{more: nodeObject("node-2", secondIPv4, second4)},
+		theirs:   withSecond,
+		wires:    secondNode,
 		check: comesUp(only4,
 			func(c *cell) error { return c.arrived(second4) },
 			func(c *cell) error { return c.installed(second4) }),
 	},
 	{
-		name: "own AS in the path, withdrawn where it takes the place of a good path",
-		ours: ours{more: nodeObject("node-2", secondIPv4, second4)},
+		name:     "own AS in the path, withdrawn where it takes the place of a good path",
+		scripted: true,
+		ours:     ours{more: nodeObject("node-2", secondIPv4, second4)},
 		theirs: func(r *router) {
 			withSecond(r)
 			r.routes = append(r.routes, route{prefix: second4})
@@ -33,10 +35,11 @@ var policyFeatures = []feature{
 			(*cell).up),
 	},
 	{
-		name:   "own AS in the path (all nodes in one AS), accepted with allowOwnAS: 1",
-		ours:   ours{peer: []string{"allowOwnAS: 1"}, more: nodeObject("node-2", secondIPv4, second4)},
-		theirs: withSecond,
-		wires:  secondNode,
+		name:     "own AS in the path (all nodes in one AS), accepted with allowOwnAS: 1",
+		scripted: true,
+		ours:     ours{peer: []string{"allowOwnAS: 1"}, more: nodeObject("node-2", secondIPv4, second4)},
+		theirs:   withSecond,
+		wires:    secondNode,
 		check: comesUp(only4,
 			func(c *cell) error { return c.learned(second4, func(p path) bool { return p.asPath == "65001 64512" }) },
 			(*cell).reachesSecond),
@@ -59,9 +62,10 @@ var policyFeatures = []feature{
 			(*cell).reachesSecond),
 	},
 	{
-		name:   "maxPrefixes, Warn",
-		ours:   ours{peer: []string{"import: {maxPrefixes: 2}"}},
-		theirs: manyRoutes,
+		name:     "maxPrefixes, Warn",
+		scripted: true,
+		ours:     ours{peer: []string{"import: {maxPrefixes: 2}"}},
+		theirs:   manyRoutes,
 		check: comesUp(only4, func(c *cell) error {
 			return c.problem("MaxPrefixesExceeded", "more than 2 prefixes")
 		}, (*cell).up),

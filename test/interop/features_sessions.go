@@ -10,22 +10,25 @@ const elsewhere = "198.51.100.1" // an address on no link
 // sessionFeatures are about how a session comes to be.
 var sessionFeatures = []feature{
 	{
-		name: "eBGP",
+		name:     "eBGP",
+		scripted: true,
 		check: comesUp(only4, func(c *cell) error {
 			return c.heard(ours4, func(p path) bool { return p.asPath == "64512" })
 		}),
 	},
 	{
-		name:   "iBGP",
-		ours:   ours{peer: []string{internalPeer}},
-		theirs: internal,
+		name:     "iBGP",
+		scripted: true,
+		ours:     ours{peer: []string{internalPeer}},
+		theirs:   internal,
 		check: comesUp(only4, func(c *cell) error {
 			return c.heard(ours4, func(p path) bool { return p.asPath == "" && p.localPref == 100 })
 		}),
 	},
 	{
-		name: "AS numbers above 65535 (RFC 6793)",
-		ours: ours{speaker: []string{"localASN: 4200000002"}, peer: []string{"asn: 4200000001"}},
+		name:     "AS numbers above 65535 (RFC 6793)",
+		scripted: true,
+		ours:     ours{speaker: []string{"localASN: 4200000002"}, peer: []string{"asn: 4200000001"}},
 		theirs: func(r *router) {
 			r.asn, r.sessions[0].asn = 4200000001, 4200000002
 		},
@@ -34,24 +37,27 @@ var sessionFeatures = []feature{
 		}),
 	},
 	{
-		name:   "localASN",
-		ours:   ours{peer: []string{"localASN: 65100"}},
-		theirs: one(func(s *session) { s.asn = 65100 }),
+		name:     "localASN",
+		scripted: true,
+		ours:     ours{peer: []string{"localASN: 65100"}},
+		theirs:   one(func(s *session) { s.asn = 65100 }),
 		check: comesUp(only4, func(c *cell) error {
 			return c.heard(ours4, func(p path) bool { return strings.HasPrefix(p.asPath, "65100") })
 		}),
 	},
 	{
-		name:   "asnType: External",
-		ours:   ours{peer: []string{"asn: ", "asnType: External"}},
-		check:  comesUp(only4),
-		theirs: func(*router) {},
+		name:     "asnType: External",
+		scripted: true,
+		ours:     ours{peer: []string{"asn: ", "asnType: External"}},
+		check:    comesUp(only4),
+		theirs:   func(*router) {},
 	},
 	{
-		name:   "asnType: External refuses our own AS",
-		ours:   ours{peer: []string{"asn: ", "asnType: External"}},
-		theirs: internal,
-		check:  staysDown("our own, and asnType is External"),
+		name:     "asnType: External refuses our own AS",
+		scripted: true,
+		ours:     ours{peer: []string{"asn: ", "asnType: External"}},
+		theirs:   internal,
+		check:    staysDown("our own, and asnType is External"),
 	},
 	{
 		name:  "passive: we wait",

@@ -66,9 +66,10 @@ var severalFeatures = []feature{
 		}),
 	},
 	{
-		name:  "prefixes, as they are written",
-		ours:  ours{advertisement: []string{"podCIDRs: {}", "prefixes: [{prefix: 203.0.113.0/24, force: true}]"}},
-		check: comesUp(only4, func(c *cell) error { return c.heard("203.0.113.0/24", nil) }),
+		name:     "prefixes, as they are written",
+		scripted: true,
+		ours:     ours{advertisement: []string{"podCIDRs: {}", "prefixes: [{prefix: 203.0.113.0/24, force: true}]"}},
+		check:    comesUp(only4, func(c *cell) error { return c.heard("203.0.113.0/24", nil) }),
 	},
 }
 

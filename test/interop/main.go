@@ -69,7 +69,7 @@ func jobs(rows, columns *regexp.Regexp) []job {
 	var out []job
 	for _, f := range features() {
 		for _, with := range implementations {
-			if rows.MatchString(f.name) && columns.MatchString(with.name) {
+			if (f.scripted || !with.scripted) && rows.MatchString(f.name) && columns.MatchString(with.name) {
 				out = append(out, job{f, with})
 			}
 		}
@@ -125,6 +125,11 @@ func begin(o options) (*table, error) {
 	}
 	for _, f := range features() {
 		t.rows = append(t.rows, f.name)
+		for _, with := range implementations {
+			if with.scripted && !f.scripted {
+				t.set(place{f.name, with.name}, entry{verdict: unscripted})
+			}
+		}
 	}
 	return t, nil
 }

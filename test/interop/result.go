@@ -21,6 +21,8 @@ const (
 	pass  verdict = "pass"
 	fail  verdict = "fail"
 	never verdict = "n/a"
+	// unscripted is a row that needs a router, with a peer that is none.
+	unscripted verdict = "–"
 )
 
 // result is what came of a cell.

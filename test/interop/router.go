@@ -127,6 +127,8 @@ type implementation struct {
 	name string
 	// forwards says that it writes what it learns into the kernel.
 	forwards bool
+	// scripted says that it is no router: it runs the rows that can be a script.
+	scripted bool
 	add      func(l *lab.Lab, r router) daemon
 }
 
@@ -135,6 +137,7 @@ var implementations = []implementation{
 	{name: "BIRD", forwards: true, add: addBIRD},
 	{name: "GoBGP", add: addGoBGP},
 	{name: "OpenBGPD", add: addOpenBGPD},
+	{name: "ExaBGP", scripted: true, add: addExaBGP},
 }
 
 // The hosts of a cell's lab.
