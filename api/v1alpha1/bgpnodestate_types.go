@@ -184,7 +184,8 @@ type SessionStatus struct {
 	Since *metav1.Time `json:"since,omitempty"`
 
 	// lastError says in words why the session last went down or does not come up,
-	// and which side said so.
+	// and which side said so, or what has been malformed since, without ending it
+	// (RFC 7606).
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

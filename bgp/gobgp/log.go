@@ -121,6 +121,14 @@ var levels = map[string]slog.Level{
 // noMatchingPath comes with every withdrawal of what the import policy had refused.
 const noMatchingPath = "No matching path for withdraw found, may be path was not installed into table"
 
+// What GoBGP says of malformed messages that do not end the session (RFC 7606, section 2).
+const (
+	treatedAsWithdraw   = "the received Update message was treated as withdraw"
+	attributesDiscarded = "Some attributes were discarded"
+	familyDisabled      = "Capability was disabled"
+	familyNotDisabled   = "Error occurred during AFI/SAFI disabling" // as the attribute names none
+)
+
 func levelOf(msg string, fields log.Fields, otherwise slog.Level) slog.Level {
 	if msg == md5Failed {
 		if staleListener(fields) {
@@ -191,6 +199,12 @@ func (l *logger) observe(msg string, fields log.Fields) {
 		if asn := refusedASN(fields); asn != 0 {
 			l.sessions.saw(addr, asn)
 		}
+	case treatedAsWithdraw:
+		l.sessions.malformed(addr, fmt.Sprintf("the peer sent a malformed UPDATE, which is treated as a withdrawal: %v", fields["Error"]))
+	case attributesDiscarded:
+		l.sessions.malformed(addr, fmt.Sprintf("the peer sent malformed path attributes, which are discarded: %v", fields["Error"]))
+	case familyDisabled, familyNotDisabled:
+		l.sessions.malformed(addr, "the peer sent a malformed MP_REACH_NLRI or MP_UNREACH_NLRI, and that UPDATE is ignored")
 	case "hold timer expired":
 		l.sessions.attempt(addr, "hold timer expired: nothing was heard from the peer")
 	}

@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -356,5 +357,21 @@ func TestPathsAreCountedOnceABurstIsOver(t *testing.T) {
 	}
 	if _, again := fresh.look(now.Add(2*acceptedQuiet), true, 1); again {
 		t.Error("the same is counted again")
+	}
+}
+
+func TestMalformedUpdatesThatEndNoSessionAreShown(t *testing.T) {
+	peer := netip.MustParseAddr("192.0.2.1")
+	l := newLogger(discard(), newSessionLog(), nil)
+	l.ctx = t.Context()
+	for msg, want := range map[string]string{
+		treatedAsWithdraw:   "treated as a withdrawal: bad origin",
+		attributesDiscarded: "discarded: bad origin",
+		familyNotDisabled:   "ignored",
+	} {
+		l.Warn(msg, log.Fields{"Key": peer.String(), "Error": errors.New("bad origin")})
+		if got := l.sessions.get(peer).lastDown; !strings.HasSuffix(got, want) {
+			t.Errorf("%q is shown as %q", msg, got)
+		}
 	}
 }

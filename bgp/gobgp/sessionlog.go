@@ -27,7 +27,7 @@ type sessionRecord struct {
 	asn          uint32                   // in the peer's last OPEN; 0: there was none
 	since        time.Time                // of the last change of established
 	endOfRIB     map[bgp.Family]time.Time // when it last came
-	lastDown     string                   // why the session last went down
+	lastDown     string                   // why the session last went down, or what was malformed since
 	lastAttempt  string                   // why it has not come up since
 	resetBecause string                   // why we are ending it; "" when we are not
 }
@@ -87,6 +87,11 @@ func (l *sessionLog) endOfRIB(addr netip.Addr, family bgp.Family) {
 
 func (l *sessionLog) attempt(addr netip.Addr, why string) {
 	l.with(addr, func(r *sessionRecord) { r.lastAttempt = why })
+}
+
+// malformed notes what is wrong with a message that did not end the session.
+func (l *sessionLog) malformed(addr netip.Addr, what string) {
+	l.with(addr, func(r *sessionRecord) { r.lastDown = what })
 }
 
 func (l *sessionLog) up(addr netip.Addr) {
