@@ -53,6 +53,7 @@ var benches = []bench{
 	{"service", "how soon a router hears of a changed Service, one of 10,000", serviceBench},
 	{"storm", "10,000 Services that come and go, and nobody else does", stormBench},
 	{"repair", "how soon a route is back that something else deleted", repair},
+	{"badinput", "bad peers: messages that are handled, and such as kill the speaker", badInput},
 }
 
 func main() {
