@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 
 	"golang.org/x/net/ipv6"
 )
@@ -28,27 +29,27 @@ var errNotND = errors.New("no valid message of Neighbor Discovery")
 // ndSocket is a raw socket of ICMPv6 on one link.
 type ndSocket struct {
 	*ipv6.PacketConn
-	zone string
 }
 
+// listenND opens the socket. Go remembers the names of links for a minute, also when one was made anew since;
+// one named by its index it looks up, and all others with it, such as the link that GoBGP is about to dial over.
 func listenND(l Neighborhood) (ndConn, error) {
-	conn, err := net.ListenIP("ip6:ipv6-icmp", &net.IPAddr{IP: l.Addr.AsSlice(), Zone: l.Name})
+	conn, err := net.ListenIP("ip6:ipv6-icmp", &net.IPAddr{IP: l.Addr.AsSlice(), Zone: strconv.Itoa(l.Link)})
 	if err != nil {
 		return nil, fmt.Errorf("opening a raw socket, which needs CAP_NET_RAW: %w", err)
 	}
-	s := &ndSocket{ipv6.NewPacketConn(conn), l.Name}
-	if err := s.prepare(l.Link); err != nil {
+	s := &ndSocket{ipv6.NewPacketConn(conn)}
+	if err := s.prepare(&net.Interface{Index: l.Link}); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return s, nil
 }
 
-func (s *ndSocket) prepare(link int) error {
+func (s *ndSocket) prepare(device *net.Interface) error {
 	var filter ipv6.ICMPFilter
 	filter.SetAll(true)
 	filter.Accept(ipv6.ICMPTypeRouterSolicitation)
 	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
-	device := &net.Interface{Index: link, Name: s.zone}
 	return errors.Join(
 		s.SetICMPFilter(&filter),
 		s.SetControlMessage(ipv6.FlagHopLimit, true),
@@ -109,6 +110,6 @@ func (s *ndSocket) solicit() error {
 
 // send leaves the checksum to the kernel.
 func (s *ndSocket) send(b []byte, to net.IP) error {
-	_, err := s.WriteTo(b, nil, &net.IPAddr{IP: to, Zone: s.zone})
+	_, err := s.WriteTo(b, nil, &net.IPAddr{IP: to})
 	return err
 }

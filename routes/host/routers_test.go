@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -237,5 +238,31 @@ func TestAPacketFromAfarIsIgnored(t *testing.T) {
 		if ok := err == nil && m.from == two && !m.isDefault; ok != (hops == ndHopLimit) {
 			t.Errorf("hop limit %d: %+v, %v", hops, m, err)
 		}
+	}
+}
+
+// TestALinkThatIsMadeAnewIsHeardAtOnce has a link of the same name and another index, which Go would
+// know only a minute later: to us, and to GoBGP in the same process.
+func TestALinkThatIsMadeAnewIsHeardAtOnce(t *testing.T) {
+	namespace.Enter(t)
+	const made = "link add one index %[1]d type veth peer name two\nlink set one up\nlink set two up\naddr add fe80::1/64 dev one nodad\naddr add fe80::2/64 dev two nodad"
+	namespace.IP(t, "link set lo up")
+	for _, index := range []int{77, 88} {
+		namespace.IP(t, fmt.Sprintf(made, index))
+		conn, err := listenND(Neighborhood{Link: index, Name: "one", Addr: one})
+		if err != nil {
+			t.Fatalf("with index %d: %v", index, err)
+		}
+		if err := errors.Join(conn.advertise(), conn.Close()); err != nil {
+			t.Errorf("with index %d: %v", index, err)
+		}
+		heard, err := net.ListenTCP("tcp6", &net.TCPAddr{IP: one.AsSlice(), Zone: "one"})
+		if err != nil {
+			t.Fatalf("by its name, with index %d: %v", index, err)
+		}
+		if err := heard.Close(); err != nil {
+			t.Error(err)
+		}
+		namespace.IP(t, "link del one")
 	}
 }
