@@ -194,5 +194,5 @@ func (d *exabgp) shutdown(context.Context, string, string) error {
 
 func (d *exabgp) version(ctx context.Context) (string, error) {
 	out, err := d.Run(ctx, "exabgp", "--version")
-	return strings.Join(strings.Fields(firstLine(out)), " "), err
+	return strings.ReplaceAll(firstLine(out), " : ", " "), err
 }

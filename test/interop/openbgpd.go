@@ -197,5 +197,6 @@ func (d *openbgpd) shutdown(ctx context.Context, address, words string) error {
 }
 
 func (d *openbgpd) version(ctx context.Context) (string, error) {
-	return d.Run(ctx, "sh", "-c", "/usr/sbin/bgpd -V 2>&1")
+	out, err := d.Run(ctx, "sh", "-c", "/usr/sbin/bgpd -V 2>&1")
+	return firstLine(out), err
 }
