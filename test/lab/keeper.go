@@ -26,7 +26,8 @@ type keeper struct {
 
 // The lab gets a /run of its own: named network namespaces, control sockets and
 // pid files of every daemon lie there and vanish with it. Orphans are inherited
-// by process 1; ignoring SIGCHLD has the kernel reap them.
+// by process 1; ignoring SIGCHLD has the kernel reap them. A read may be interrupted when several end at
+// once, which the shell says in the same words as that the pipe has closed; then all that follow fail as well.
 const keeperScript = `
 set -e
 read -r pid rest </proc/self/stat
@@ -40,8 +41,14 @@ done
 ip link set dev lo up
 trap '' CHLD
 echo "$pid"
-while read -r order; do
-	[ "$order" != stay ] || exec sleep infinity
+missed=0
+while [ $missed -lt 100 ]; do
+	if read -r order; then
+		missed=0
+		[ "$order" != stay ] || exec sleep infinity
+	else
+		missed=$((missed + 1))
+	fi
 done
 `
 
