@@ -4,27 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
+	"strings"
 	"time"
 
-	"github.com/fairway-bgp/fairway/test/badpeer"
 	"github.com/fairway-bgp/fairway/test/lab"
+	"github.com/fairway-bgp/fairway/test/raw"
 )
 
+const notPassive = "passive: false"
+
 // killingCases are the messages that end GoBGP v3.37 (ARCHITECTURE.md says why and what is done about it).
-func killingCases() []badCase {
-	as4Path := badpeer.Attribute(badpeer.Optional|badpeer.Transitive, badpeer.AS4Path, 2, 1, 0, 0, badASN>>8, badASN&255)
-	// An SRv6 L3 Service TLV (RFC 9252, section 2) without so much as its reserved octet.
-	prefixSID := badpeer.Attribute(badpeer.Optional|badpeer.Transitive, badpeer.PrefixSID, 5, 0, 0, 0, 0, 0, 0, 0)
-	// An address family, and nothing where the length of the next hop should be.
-	mpReach := badpeer.Attribute(badpeer.Optional, badpeer.MPReachNLRI, 0, 1, 1)
-	return []badCase{
-		{name: "kill-second-open", do: func(p *badpeer.Peer, o badpeer.Open) error { return says(o.Encode())(p, o) }},
-		{name: "kill-message-type", do: says(badpeer.Message(9))},
-		{name: "kill-as4-path", do: says(badpeer.Update(someNLRI, goodOrigin, goodNextHop, as4Path, goodASPath))},
-		{name: "kill-prefix-sid", do: says(with(prefixSID))},
-		{name: "kill-mp-reach", do: says(badpeer.Update(nil, goodOrigin, goodASPath, mpReach))},
+func killingCases() (cases []badCase) {
+	for _, c := range raw.Killing(badASN, badAddress(0), netip.MustParsePrefix("10.244.77.0/24")) {
+		name := "kill-" + strings.ToLower(strings.NewReplacer(" ", "-", "_", "-").Replace(c.Name))
+		// A passive peer would be brought up before the honest router after a crash.
+		cases = append(cases, badCase{name: name, spec: notPassive, do: says(c.Message)})
 	}
+	return cases
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,7 +15,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
-	"github.com/fairway-bgp/fairway/test/badpeer"
 	"github.com/fairway-bgp/fairway/test/lab"
 )
 
@@ -49,7 +49,7 @@ const (
 )
 
 // badSpeaker is where the bad peers find the speaker.
-var badSpeaker = netip.MustParseAddrPort("198.51.100.2:179")
+const badSpeaker = "198.51.100.2:179"
 
 const honestConfig = `router bgp 65001
  bgp router-id 192.0.2.1
@@ -279,8 +279,13 @@ func (s *badSite) refuses(ctx context.Context, reason string) error {
 }
 
 // dial connects as the i-th of the bad peers.
-func (s *badSite) dial(ctx context.Context, i int) (*badpeer.Peer, error) {
-	return badpeer.Dial(ctx, s.bad, badAddress(i), badSpeaker)
+func (s *badSite) dial(ctx context.Context, i int) (conn net.Conn, err error) {
+	dialer := net.Dialer{Timeout: time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(badAddress(i), 0))}
+	entered := s.bad.Inside(func() error {
+		conn, err = dialer.DialContext(ctx, "tcp", badSpeaker)
+		return err
+	})
+	return conn, entered
 }
 
 // flows are the traffic through the honest router, one each way.

@@ -38,17 +38,17 @@ func TestBadInputBenchNoticesWhatKillsAndWhatDoesNot(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	harmless := badCase{name: "kill-nothing", do: says(announces("10.244.77.0/24"))}
+	harmless := badCase{name: "kill-nothing", spec: notPassive, do: says(announces("10.244.77.0/24"))}
 	r, err := s.measure(t.Context(), killingCases()[:1], []badCase{harmless})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	for _, want := range []string{"kill-second-open ends the agent", "kill-nothing: the agent survives it", "packets beside the handled messages"} {
+	for _, want := range []string{"kill-as4-path-before-as-path ends the agent", "kill-nothing: the agent survives it", "packets beside the handled messages"} {
 		if !strings.Contains(strings.Join(r.Invalid, "; "), want) {
 			t.Errorf("the run is not invalid because of %q: %v", want, r.Invalid)
 		}
 	}
-	if r.Handled != 0 || r.OtherSessionsLost == 0 || !slices.Contains(r.NotHandled, "kill-second-open") {
+	if r.Handled != 0 || r.OtherSessionsLost == 0 || !slices.Contains(r.NotHandled, "kill-as4-path-before-as-path") {
 		t.Errorf("a message that kills counts as handled: %+v", r)
 	}
 }

@@ -60,30 +60,30 @@ func Attribute(flags, kind byte, value ...byte) []byte {
 
 // Flags of path attributes.
 const (
-	wellKnown          = 0x40
-	optional           = 0x80
-	optionalTransitive = 0xc0
+	WellKnown          = 0x40
+	Optional           = 0x80
+	OptionalTransitive = 0xc0
 )
 
 // Types of path attributes.
 const (
-	origin     = 1
-	asPath     = 2
-	nextHop    = 3
-	med        = 4
-	localPref  = 5
-	atomic     = 6
-	aggregator = 7
-	community  = 8
-	originator = 9
-	cluster    = 10
-	reach      = 14
-	unreach    = 15
-	extended   = 16
-	as4Path    = 17
-	as4Aggr    = 18
-	large      = 32
-	prefixSID  = 40
+	Origin              = 1
+	ASPath              = 2
+	NextHop             = 3
+	MED                 = 4
+	LocalPref           = 5
+	AtomicAggregate     = 6
+	Aggregator          = 7
+	Communities         = 8
+	OriginatorID        = 9
+	ClusterList         = 10
+	MPReach             = 14
+	MPUnreach           = 15
+	ExtendedCommunities = 16
+	AS4Path             = 17
+	AS4Aggregator       = 18
+	LargeCommunities    = 32
+	PrefixSID           = 40
 )
 
 // Update encodes an UPDATE (RFC 4271, section 4.3).
@@ -113,9 +113,9 @@ func Announcement(asn uint16, hop netip.Addr, prefixes ...netip.Prefix) []byte {
 // Attributes are those that every announcement has to have.
 func Attributes(asn uint16, hop netip.Addr) []byte {
 	return join(
-		Attribute(wellKnown, origin, 0),
-		Attribute(wellKnown, asPath, 2, 1, byte(asn>>8), byte(asn)),
-		Attribute(wellKnown, nextHop, hop.AsSlice()...))
+		Attribute(WellKnown, Origin, 0),
+		Attribute(WellKnown, ASPath, 2, 1, byte(asn>>8), byte(asn)),
+		Attribute(WellKnown, NextHop, hop.AsSlice()...))
 }
 
 // EndOfRIB is the marker for IPv4 unicast (RFC 4724, section 2).
