@@ -22,6 +22,9 @@ const (
 	// trialPatience is how long a peer that is brought up after a crash has until the next one is. A second
 	// crash before our End-of-RIB would have helpers delete what is still stale (RFC 4724, section 4.2).
 	trialPatience = 3 * time.Second
+	// trialQuiet is how long a session has to have been up until its peer has done no harm: one that does
+	// not say End-of-RIB has said all as soon as it is up, as far as anybody knows.
+	trialQuiet = time.Second
 	// trialPeriod is how often it is looked at meanwhile.
 	trialPeriod = 100 * time.Millisecond
 	// blamePeriod is how soon after a peer was brought up a crash is taken to be its doing.
@@ -130,7 +133,7 @@ func (q *quarantine) step(now time.Time, peers []bgp.Peer, sessions []bgp.Sessio
 		return false
 	}
 	changed = q.letGo(now, specOf)
-	if len(q.trying) > 0 && now.Sub(q.since) < trialPatience && !q.settled(peers, sessions) {
+	if len(q.trying) > 0 && now.Sub(q.since) < trialPatience && !q.settled(now, peers, sessions) {
 		return changed
 	}
 	q.trying = nil
@@ -186,14 +189,14 @@ func (q *quarantine) letGo(now time.Time, specOf func(string) string) (changed b
 
 // settled reports whether those that are being tried have sent all they have, upon which GoBGP sends our
 // End-of-RIB, or are no longer wanted.
-func (q *quarantine) settled(peers []bgp.Peer, sessions []bgp.Session) bool {
+func (q *quarantine) settled(now time.Time, peers []bgp.Peer, sessions []bgp.Session) bool {
 	wanted := map[string]bool{}
 	for _, p := range peers {
 		wanted[p.Name] = p.Down == ""
 	}
 	up := map[string]bool{}
 	for _, s := range sessions {
-		up[s.Peer] = s.State == bgp.Established && (!s.GracefulRestart || endOfRIB(s))
+		up[s.Peer] = s.State == bgp.Established && now.Sub(s.Since) >= trialQuiet && (!s.GracefulRestart || endOfRIB(s))
 	}
 	for peer := range q.trying {
 		if wanted[peer] && !up[peer] {

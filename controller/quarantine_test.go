@@ -21,6 +21,7 @@ type crashing struct {
 	log     strings.Builder
 	peers   []string
 	specs   map[string]string
+	came    time.Time // when the last of them came up
 	passive map[string]bool
 	up      map[string]bool // sessions that have sent End-of-RIB
 	q       *quarantine
@@ -66,7 +67,7 @@ func (c *crashing) step() {
 	var sessions []bgp.Session
 	for name, up := range c.up {
 		if up {
-			sessions = append(sessions, bgp.Session{Peer: name, State: bgp.Established, GracefulRestart: true, Families: []bgp.FamilySession{{EndOfRIB: true}}})
+			sessions = append(sessions, bgp.Session{Peer: name, State: bgp.Established, Since: c.came, GracefulRestart: true, Families: []bgp.FamilySession{{EndOfRIB: true}}})
 		}
 	}
 	c.q.step(c.now, c.wanted(), sessions, func(peer string) string { return c.specs[peer] })
@@ -97,7 +98,9 @@ func (c *crashing) spoken(want ...string) {
 }
 
 func (c *crashing) delivers(peer string) {
-	c.up[peer] = true
+	c.up[peer], c.came = true, c.now
+	c.step()
+	c.now = c.now.Add(trialQuiet)
 	c.step()
 }
 
@@ -125,6 +128,9 @@ func TestAfterACrashPeersComeBackOneAtATime(t *testing.T) {
 	c.delivers("mesh/b/1")
 	c.spoken("mesh/b/1", "mesh/c/1")
 	c.delivers("mesh/c/1")
+	c.spoken("mesh/b/1", "mesh/c/1", "tor-a/1")
+	c.up["tor-a/1"], c.came = true, c.now
+	c.step() // it may be about to say what crashes us
 	c.spoken("mesh/b/1", "mesh/c/1", "tor-a/1")
 	c.delivers("tor-a/1")
 	c.spoken("mesh/b/1", "mesh/c/1", "tor-a/1", "tor-b/1")
@@ -159,17 +165,17 @@ func TestThePeerThatIsFollowedByASecondCrashIsHeldDown(t *testing.T) {
 	if got := c.problem("tor-b/1"); !strings.HasPrefix(got, "Quarantined: Quarantined: the speaker crashed within 1m0s after this session was begun, once") {
 		t.Errorf("it is said %q", got)
 	}
-	c.pass(firstHold - 2*time.Second)
+	c.pass(firstHold - 6*time.Second)
 	c.spoken("mesh/b/1", "tor-a/1", "tor-c/1")
-	c.pass(4 * time.Second)
+	c.pass(8 * time.Second)
 	c.spoken(c.peers...)
 	c.crash() // again
 	for _, peer := range c.peers {
 		c.delivers(peer)
 	}
-	c.pass(2*firstHold - 2*time.Second)
+	c.pass(2*firstHold - 6*time.Second)
 	c.spoken("mesh/b/1", "tor-a/1", "tor-c/1")
-	c.pass(4 * time.Second)
+	c.pass(8 * time.Second)
 	c.spoken(c.peers...)
 	c.pass(2 * time.Minute)
 	c.crash() // so much later it may be anybody's
