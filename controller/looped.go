@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// loopPeriod is how often it is looked for loops in what peers tell though no count has changed.
-	loopPeriod = time.Minute
+	// loopPeriod is how often it is looked for loops in what peers tell though no count has changed, and
+	// lookPeriod how often for each thousand prefixes that they tell though counts change all the time:
+	// to look holds up the speaker, some milliseconds for each thousand.
+	loopPeriod, lookPeriod = time.Minute, 10 * time.Second
 
 	reasonOwnAS = "OwnASInPath"
 )
@@ -32,18 +34,22 @@ type looped struct {
 // path leads: nobody reaches those, and nothing else says why.
 func (l *Loop) loopProblems(ctx context.Context, now time.Time, sessions []bgp.Session) []report.Problem {
 	var counts []int
-	refused := false
+	refused, sum := false, 0
 	for _, s := range sessions {
 		for _, f := range s.Families {
 			counts = append(counts, f.Received, f.Accepted)
-			refused = refused || f.Received > f.Accepted
+			refused, sum = refused || f.Received > f.Accepted, sum+f.Received
 		}
 	}
 	if !refused {
-		l.looped = looped{}
+		l.looped.of, l.looped.found = nil, nil
 		return nil
 	}
-	if now.Sub(l.looped.at) >= loopPeriod || !slices.Equal(counts, l.looped.of) {
+	period := lookPeriod * time.Duration(1+sum/1000)
+	if slices.Equal(counts, l.looped.of) {
+		period = max(period, loopPeriod)
+	}
+	if now.Sub(l.looped.at) >= period {
 		ours := func(p netip.Prefix) bool {
 			_, is := l.plan.Desired.Advertisements.Get(p)
 			return is

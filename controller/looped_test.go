@@ -48,6 +48,13 @@ func TestPrefixesWithOurOwnNumberAreNamedWithWhatToDo(t *testing.T) {
 		if n := asked() - before; n < 9 || n > 11 {
 			t.Errorf("looked for %d times in ten minutes", n)
 		}
+		before = asked()
+		for i := range 600 { // what is told changes all the time
+			tell(20_000 + i)
+		}
+		if n := asked() - before; n < 2 || n > 4 {
+			t.Errorf("of very much it is looked for %d times in ten minutes", n)
+		}
 		tell(1)
 		if said() != "" {
 			t.Errorf("it is over, and yet %q", said())
