@@ -41,6 +41,7 @@ func newListenRig(t *testing.T) *liveRig {
 }
 
 func (l *liveRig) startAgent() {
+	l.said = 0 // each run has a log of its own
 	l.n.start("--source=dir:"+l.dir, "--node-name=node-1", "--state-dir="+filepath.Join(l.n.Dir(), "state"))
 }
 

@@ -15,6 +15,7 @@ import (
 type journal struct {
 	mu      sync.Mutex
 	changes map[netip.Addr][]time.Time
+	broken  []string
 }
 
 func (r *rig) startJournal() *journal {
@@ -26,7 +27,11 @@ func (r *rig) startJournal() *journal {
 			r.t.Fatal(err)
 		}
 		updates, end := make(chan netlink.RouteUpdate, 1024), make(chan struct{})
-		if err := netlink.RouteSubscribeAt(handle, updates, end); err != nil {
+		err = netlink.RouteSubscribeWithOptions(updates, end, netlink.RouteSubscribeOptions{
+			Namespace: &handle, ReceiveBufferSize: 4 << 20, ReceiveBufferForceSize: true,
+			ErrorCallback: func(err error) { j.note(router.Name(), err) },
+		})
+		if err != nil {
 			r.t.Fatal(err)
 		}
 		r.t.Cleanup(func() {
@@ -36,6 +41,13 @@ func (r *rig) startJournal() *journal {
 		go j.keep(updates)
 	}
 	return j
+}
+
+// note keeps what kept it from listening, for which the end of the test is none.
+func (j *journal) note(router string, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.broken = append(j.broken, fmt.Sprintf("%s: %v", router, err))
 }
 
 func (j *journal) keep(updates <-chan netlink.RouteUpdate) {
@@ -61,7 +73,7 @@ func (j *journal) near(addr netip.Addr, when time.Time) string {
 			out = append(out, fmt.Sprintf("%+.3f s", apart.Seconds()))
 		}
 	}
-	return "the routers changed their routes to it " + strings.Join(out, ", ")
+	return fmt.Sprintf("the routers changed their routes to it %s %s", strings.Join(out, ", "), strings.Join(j.broken, ", "))
 }
 
 // moved reports whether a route to the address changed from one time to the other. The kernel's

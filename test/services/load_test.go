@@ -96,6 +96,7 @@ type load struct {
 	ended    int                   // open connections that broke when their pod ended
 	moved    int                   // open connections that broke while their pod lived on
 	early    int                   // of those, the ones that had not been answered yet
+	unseen   []string              // and of those, the ones whose path was not seen to move
 	alive    func(pod string) bool // whether its process is there
 }
 
@@ -147,8 +148,9 @@ func (l *load) connect(to address) {
 		began := time.Now()
 		conn, _, err := ask(context.WithoutCancel(l.ctx), to)
 		took := time.Since(began)
-		if errors.Is(err, errUnanswered) && l.routes.moved(to.addr, began, began.Add(took)) {
-			l.noteEarly()
+		if errors.Is(err, errUnanswered) {
+			l.noteEarly(l.routes.moved(to.addr, began, began.Add(took)),
+				fmt.Sprintf("%s, begun %.2f s before: %v; %s", to, took.Seconds(), err, l.routes.near(to.addr, began)))
 			continue
 		}
 		if err != nil {
@@ -166,13 +168,17 @@ func (l *load) connect(to address) {
 }
 
 // noteEarly counts a connection that was made over one path when the routers took another: its
-// next packet came to a node that does not know it. Nobody can mend that but the routers.
-func (l *load) noteEarly() {
+// next packet came to a node that does not know it. Nobody can mend that but the routers. It is
+// told of where the routers' kernels were not seen to do so.
+func (l *load) noteEarly(seen bool, what string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.opened++
 	l.moved++
 	l.early++
+	if !seen {
+		l.unseen = append(l.unseen, l.at(time.Now())+what)
+	}
 }
 
 // hold keeps a connection open and in use. Where it breaks another one follows.

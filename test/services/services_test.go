@@ -167,6 +167,13 @@ func TestServicesAreReachedWhilePodsScaleMoveAndDrain(t *testing.T) {
 	for _, late := range l.late {
 		t.Logf("%sthe first packet to %s was lost", l.at(late.began), late.to)
 	}
+	for _, unseen := range l.unseen {
+		t.Logf("broken before its first answer, and the path was not seen to move: %s", unseen)
+	}
+	// It takes less than a millisecond until the first answer: where it is not paths that move, it is many.
+	if len(l.unseen) > rounds {
+		t.Errorf("%d connections broke before their first answer though their path did not move, want %d at most", len(l.unseen), rounds)
+	}
 	// One that is late alone is a matter of kube-proxy and of its port at the pod.
 	if len(l.late) > rounds {
 		t.Errorf("%d connections were late, want %d at most", len(l.late), rounds)
