@@ -43,11 +43,18 @@ func (r *rig) startJournal() *journal {
 	return j
 }
 
-// note keeps what kept it from listening, for which the end of the test is none.
+// note keeps what kept it from listening.
 func (j *journal) note(router string, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.broken = append(j.broken, fmt.Sprintf("%s: %v", router, err))
+	j.broken = append(j.broken, fmt.Sprintf("listening to the routes of %s: %v", router, err))
+}
+
+// broke says what was not listened to.
+func (j *journal) broke() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.broken
 }
 
 func (j *journal) keep(updates <-chan netlink.RouteUpdate) {
@@ -73,13 +80,13 @@ func (j *journal) near(addr netip.Addr, when time.Time) string {
 			out = append(out, fmt.Sprintf("%+.3f s", apart.Seconds()))
 		}
 	}
-	return fmt.Sprintf("the routers changed their routes to it %s %s", strings.Join(out, ", "), strings.Join(j.broken, ", "))
+	return "the routers changed their routes to it " + strings.Join(out, ", ")
 }
 
 // moved reports whether a route to the address changed from one time to the other. The kernel's
 // message may be read a little after what it tells of, where others want the processor.
 func (j *journal) moved(addr netip.Addr, from, to time.Time) bool {
-	const slack = 100 * time.Millisecond
+	const slack = 50 * time.Millisecond
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, when := range j.changes[addr] {

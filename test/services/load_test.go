@@ -93,10 +93,9 @@ type load struct {
 	late     []late // of those, the ones that had lost their first packet
 	failures []string
 	opened   int
-	ended    int                   // open connections that broke when their pod ended
-	moved    int                   // open connections that broke while their pod lived on
-	early    int                   // of those, the ones that had not been answered yet
-	unseen   []string              // and of those, the ones whose path was not seen to move
+	ended    int // open connections that broke when their pod ended
+	moved    int // open connections that broke while their pod lived on
+	early    []early
 	alive    func(pod string) bool // whether its process is there
 }
 
@@ -149,8 +148,9 @@ func (l *load) connect(to address) {
 		conn, _, err := ask(context.WithoutCancel(l.ctx), to)
 		took := time.Since(began)
 		if errors.Is(err, errUnanswered) {
-			l.noteEarly(l.routes.moved(to.addr, began, began.Add(took)),
-				fmt.Sprintf("%s, begun %.2f s before: %v; %s", to, took.Seconds(), err, l.routes.near(to.addr, began)))
+			l.mu.Lock()
+			l.early = append(l.early, early{to, began, began.Add(took), err})
+			l.mu.Unlock()
 			continue
 		}
 		if err != nil {
@@ -167,17 +167,26 @@ func (l *load) connect(to address) {
 	}
 }
 
-// noteEarly counts a connection that was made over one path when the routers took another: its
-// next packet came to a node that does not know it. Nobody can mend that but the routers. It is
-// told of where the routers' kernels were not seen to do so.
-func (l *load) noteEarly(seen bool, what string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.opened++
-	l.moved++
-	l.early++
-	if !seen {
-		l.unseen = append(l.unseen, l.at(time.Now())+what)
+// early is a connection that was made and broke before its first answer.
+type early struct {
+	to          address
+	began, done time.Time
+	err         error
+}
+
+// judgeEarly counts those that were made over one path when the routers took another: their next
+// packet came to a node that does not know them, which nobody can mend but the routers. All others
+// are failures. The routers' kernels may tell of a move after it has broken a connection, so that
+// this is for the end.
+func (l *load) judgeEarly() {
+	for _, e := range l.early {
+		if l.routes.moved(e.to.addr, e.began, e.done) {
+			l.opened++
+			l.moved++
+			continue
+		}
+		l.failures = append(l.failures, fmt.Sprintf("%s%s: %v, and the routers were not seen to move its path; %s",
+			l.at(e.began), e.to, e.err, l.routes.near(e.to.addr, e.began)))
 	}
 }
 
@@ -238,7 +247,8 @@ func (l *load) use(conn net.Conn) (broke bool) {
 func (l *load) end() []string {
 	l.stop()
 	l.group.Wait()
-	return l.failures
+	l.judgeEarly()
+	return append(l.failures, l.routes.broke()...)
 }
 
 // late is a connection that was answered after its first packet had been lost.
@@ -263,5 +273,5 @@ func (l *load) silences() []string {
 
 func (l *load) String() string {
 	return fmt.Sprintf("%d new connections in %.0f s, %d of them late by a lost packet; of %d open ones %d broke when their pod ended, %d when their path moved (%d before the first answer)",
-		l.made, time.Since(l.began).Seconds(), len(l.late), l.opened, l.ended, l.moved, l.early)
+		l.made, time.Since(l.began).Seconds(), len(l.late), l.opened, l.ended, l.moved, len(l.early))
 }
