@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/fairway-bgp/fairway/bgp"
@@ -13,76 +12,97 @@ import (
 // and people read.
 func (p *Plan) String() string {
 	var b strings.Builder
-	if c := p.Desired.Config; c != nil {
-		fmt.Fprintf(&b, "speaker %s asn %d router-id %s listen %d", p.Speaker, c.ASN, c.RouterID, c.ListenPort)
-		if c.GracefulRestart.Enabled {
-			fmt.Fprintf(&b, " restart-time %s deferral %s sweep %ds", c.RestartTime, c.Deferral, p.StaleSweepSeconds)
-			if c.Notification {
-				b.WriteString(" notification")
-			}
-			if c.LongLived > 0 {
-				fmt.Fprintf(&b, " long-lived %s", c.LongLived)
-			}
-		}
-		b.WriteByte('\n')
-		for _, s := range p.Desired.Stations {
-			fmt.Fprintf(&b, "bmp %s port %d %s\n", s.Address, s.Port, s.Hears)
-		}
-		fmt.Fprintf(&b, "kernel table %d metric %d max-paths %d\n", p.Kernel.Table, p.Kernel.Metric, p.Kernel.MaxPaths)
-	}
+	p.writeSpeaker(&b)
 	for _, l := range p.Desired.Listens {
 		writeListen(&b, l)
 	}
 	for _, peer := range p.Desired.Peers {
 		writePeer(&b, peer)
 	}
+	p.writeAdvertisements(&b)
+	p.writeNotDone(&b)
+	return b.String()
+}
+
+func (p *Plan) writeSpeaker(b *strings.Builder) {
+	c := p.Desired.Config
+	if c == nil {
+		return
+	}
+	fmt.Fprintf(b, "speaker %s asn %d router-id %s listen %d", p.Speaker, c.ASN, c.RouterID, c.ListenPort)
+	if c.GracefulRestart.Enabled {
+		fmt.Fprintf(b, " restart-time %s deferral %s sweep %ds", c.RestartTime, c.Deferral, p.StaleSweepSeconds)
+		if c.Notification {
+			b.WriteString(" notification")
+		}
+		if c.LongLived > 0 {
+			fmt.Fprintf(b, " long-lived %s", c.LongLived)
+		}
+	}
+	b.WriteByte('\n')
+	for _, s := range p.Desired.Stations {
+		fmt.Fprintf(b, "bmp %s port %d %s\n", s.Address, s.Port, s.Hears)
+	}
+	fmt.Fprintf(b, "kernel table %d metric %d max-paths %d\n", p.Kernel.Table, p.Kernel.Metric, p.Kernel.MaxPaths)
+}
+
+// writeAdvertisements tells what is said to whom, and what of it is not forwarded.
+func (p *Plan) writeAdvertisements(b *strings.Builder) {
 	for _, prefix := range slices.SortedFunc(p.Desired.Advertisements.Keys(), comparePrefixes) {
 		audience, _ := p.Desired.Advertisements.Get(prefix)
 		for _, export := range audience.Exports {
-			fmt.Fprintf(&b, "advertise %s to %s", prefix, strings.Join(export.To, " "))
-			if attributes := export.Attributes.String(); attributes != "" {
-				fmt.Fprintf(&b, " with %s", attributes)
-			}
-			b.WriteByte('\n')
+			fmt.Fprintf(b, "advertise %s to %s", prefix, strings.Join(export.To, " "))
+			writeAttributes(b, export.Attributes)
 		}
 	}
 	for _, r := range p.Desired.Relays {
-		writeRelay(&b, r)
+		writeRelay(b, r)
 	}
 	for _, prefix := range p.Unowned {
-		fmt.Fprintf(&b, "forward nothing to %s\n", prefix)
+		fmt.Fprintf(b, "forward nothing to %s\n", prefix)
 	}
+}
+
+// writeNotDone tells what is not said, not tried, not as it should be or not accepted, and why.
+func (p *Plan) writeNotDone(b *strings.Builder) {
 	for _, s := range p.Silences() {
 		if amiss(s.Reason) {
 			continue // it is among the refusals
 		}
-		fmt.Fprintf(&b, "silent %s of Service/%s %s: %s\n", s.Address, s.Service, s.Reason, s.Message)
+		fmt.Fprintf(b, "silent %s of Service/%s %s: %s\n", s.Address, s.Service, s.Reason, s.Message)
 	}
 	for _, s := range p.silentPrefixes() {
-		fmt.Fprintf(&b, "silent %s of %s %s: %s\n", s.Subject, s.Object, s.Reason, s.Message)
+		fmt.Fprintf(b, "silent %s of %s %s: %s\n", s.Subject, s.Object, s.Reason, s.Message)
 	}
 	for _, r := range p.Resets {
-		fmt.Fprintf(&b, "resets %s for %s\n", r.Peer, strings.Join(r.Because, ", "))
+		fmt.Fprintf(b, "resets %s for %s\n", r.Peer, strings.Join(r.Because, ", "))
 	}
 	for _, w := range p.Withheld {
-		fmt.Fprintf(&b, "withheld %s\n", w.Object)
+		fmt.Fprintf(b, "withheld %s\n", w.Object)
 	}
 	for _, s := range p.Sysctls {
-		fmt.Fprintf(&b, "sysctl %s\n", s)
+		fmt.Fprintf(b, "sysctl %s\n", s)
 	}
 	for _, v := range p.Verdicts {
 		if !v.Accepted {
-			fmt.Fprintf(&b, "not accepted %s %s: %s\n", v.Object, v.Reason, v.Message)
+			fmt.Fprintf(b, "not accepted %s %s: %s\n", v.Object, v.Reason, v.Message)
 		}
 	}
 	for _, r := range p.Refusals {
-		fmt.Fprintf(&b, "refused %s", r.Object)
+		fmt.Fprintf(b, "refused %s", r.Object)
 		if r.Subject != "" {
-			fmt.Fprintf(&b, " %s", r.Subject)
+			fmt.Fprintf(b, " %s", r.Subject)
 		}
-		fmt.Fprintf(&b, " %s: %s\n", r.Reason, r.Message)
+		fmt.Fprintf(b, " %s: %s\n", r.Reason, r.Message)
 	}
-	return b.String()
+}
+
+// writeAttributes ends a line with the attributes that something is told with.
+func writeAttributes(b *strings.Builder, a bgp.Attributes) {
+	if text := a.String(); text != "" {
+		fmt.Fprintf(b, " with %s", text)
+	}
+	b.WriteByte('\n')
 }
 
 func writeListen(b *strings.Builder, l bgp.Listen) {
@@ -101,72 +121,39 @@ func writeRelay(b *strings.Builder, r bgp.Relay) {
 			if len(r.NextHops) > 0 {
 				fmt.Fprintf(b, " next-hop unchanged in %s", joinedTexts(r.NextHops))
 			}
-			if attributes := export.Attributes.String(); attributes != "" {
-				fmt.Fprintf(b, " with %s", attributes)
-			}
-			b.WriteByte('\n')
+			writeAttributes(b, export.Attributes)
 		}
 	}
 }
 
 func writePeer(b *strings.Builder, p bgp.Peer) {
-	asn := strconv.FormatUint(uint64(p.ASN), 10)
-	if p.AnyExternal {
-		asn = "external"
+	put := func(is bool, format string, args ...any) {
+		if is {
+			fmt.Fprintf(b, format, args...)
+		}
 	}
-	fmt.Fprintf(b, "peer %s asn %s port %d", p.Name, asn, p.Port)
-	if p.LocalASN != 0 {
-		fmt.Fprintf(b, " local-asn %d", p.LocalASN)
-	}
-	if p.LocalAddress.IsValid() {
-		fmt.Fprintf(b, " from %s", p.LocalAddress)
-	}
-	if p.Passive {
-		b.WriteString(" passive")
-	}
-	if p.Password != "" {
-		b.WriteString(" password")
-	}
-	if p.EBGPMultihopTTL > 0 {
-		fmt.Fprintf(b, " multihop %d", p.EBGPMultihopTTL)
-	}
-	if p.TTLSecurityHops > 0 {
-		fmt.Fprintf(b, " ttl-security %d", p.TTLSecurityHops)
-	}
-	if p.AddPaths.Receive {
-		b.WriteString(" add-paths receive")
-	}
-	if p.AddPaths.SendMax > 0 {
-		fmt.Fprintf(b, " add-paths send %d", p.AddPaths.SendMax)
-	}
-	if p.AllowOwnAS > 0 {
-		fmt.Fprintf(b, " allow-own-as %d", p.AllowOwnAS)
-	}
+	put(!p.AnyExternal, "peer %s asn %d port %d", p.Name, p.ASN, p.Port)
+	put(p.AnyExternal, "peer %s asn external port %d", p.Name, p.Port)
+	put(p.LocalASN != 0, " local-asn %d", p.LocalASN)
+	put(p.LocalAddress.IsValid(), " from %s", p.LocalAddress)
+	put(p.Passive, " passive")
+	put(p.Password != "", " password")
+	put(p.EBGPMultihopTTL > 0, " multihop %d", p.EBGPMultihopTTL)
+	put(p.TTLSecurityHops > 0, " ttl-security %d", p.TTLSecurityHops)
+	put(p.AddPaths.Receive, " add-paths receive")
+	put(p.AddPaths.SendMax > 0, " add-paths send %d", p.AddPaths.SendMax)
+	put(p.AllowOwnAS > 0, " allow-own-as %d", p.AllowOwnAS)
 	if p.ImportLocalPref != nil {
-		fmt.Fprintf(b, " import-local-pref %d", *p.ImportLocalPref)
+		put(true, " import-local-pref %d", *p.ImportLocalPref)
 	}
-	if p.Limit.Max > 0 {
-		fmt.Fprintf(b, " max-prefixes %d", p.Limit.Max)
-	}
-	if p.Limit.Shutdown {
-		b.WriteString(" shutdown")
-	}
-	if p.Limit.Restart > 0 {
-		fmt.Fprintf(b, " restart %s", p.Limit.Restart)
-	}
-	fmt.Fprintf(b, " timers %s/%s/%s", p.HoldTime, p.Keepalive, p.ConnectRetry)
-	if p.GracefulRestart {
-		b.WriteString(" graceful-restart")
-	}
-	if p.Down != "" {
-		fmt.Fprintf(b, " down: %s", p.Down)
-	}
-	if p.Reflection != bgp.NoReflection {
-		fmt.Fprintf(b, " %s", p.Reflection)
-	}
-	if p.ClusterID.IsValid() {
-		fmt.Fprintf(b, " cluster %s", p.ClusterID)
-	}
+	put(p.Limit.Max > 0, " max-prefixes %d", p.Limit.Max)
+	put(p.Limit.Shutdown, " shutdown")
+	put(p.Limit.Restart > 0, " restart %s", p.Limit.Restart)
+	put(true, " timers %s/%s/%s", p.HoldTime, p.Keepalive, p.ConnectRetry)
+	put(p.GracefulRestart, " graceful-restart")
+	put(p.Down != "", " down: %s", p.Down)
+	put(p.Reflection != bgp.NoReflection, " %s", p.Reflection)
+	put(p.ClusterID.IsValid(), " cluster %s", p.ClusterID)
 	b.WriteByte('\n')
 	for _, f := range p.Families {
 		nh := "none"
