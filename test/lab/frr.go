@@ -106,6 +106,10 @@ func (r *FRR) startDaemon(ctx context.Context, name string) error {
 		frrDir + name, "-z", r.sockets() + "/zserv.api", "--vty_socket", r.sockets(), "-i", r.sockets() + "/" + name + ".pid",
 		"-f", "/dev/null", "-P", "0", "--log", "stdout",
 	}
+	if name == "zebra" {
+		// Without it an IPv6 route is removed before it is set anew, and packets find none in between.
+		argv = append(argv, "--v6-rr-semantics")
+	}
 	if name == "bgpd" && r.Port != 0 {
 		argv = append(argv, "-p", strconv.Itoa(r.Port))
 	}

@@ -9,18 +9,24 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // journal is when the routers' kernels changed their route to an address.
 type journal struct {
 	mu      sync.Mutex
-	changes map[netip.Addr][]time.Time
+	changes map[netip.Addr][]change
 	broken  []string
+}
+
+type change struct {
+	at   time.Time
+	gone bool // the route was removed, and not replaced
 }
 
 func (r *rig) startJournal() *journal {
 	r.t.Helper()
-	j := &journal{changes: map[netip.Addr][]time.Time{}}
+	j := &journal{changes: map[netip.Addr][]change{}}
 	for _, router := range r.routers {
 		handle, err := netns.GetFromPath(router.NetNS())
 		if err != nil {
@@ -64,7 +70,7 @@ func (j *journal) keep(updates <-chan netlink.RouteUpdate) {
 		}
 		if addr, ok := netip.AddrFromSlice(update.Dst.IP); ok {
 			j.mu.Lock()
-			j.changes[addr.Unmap()] = append(j.changes[addr.Unmap()], time.Now())
+			j.changes[addr.Unmap()] = append(j.changes[addr.Unmap()], change{time.Now(), update.Type == unix.RTM_DELROUTE})
 			j.mu.Unlock()
 		}
 	}
@@ -75,12 +81,18 @@ func (j *journal) near(addr netip.Addr, when time.Time) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var out []string
-	for _, at := range j.changes[addr] {
-		if apart := at.Sub(when); apart.Abs() < 2*time.Second {
-			out = append(out, fmt.Sprintf("%+.3f s", apart.Seconds()))
+	for _, c := range j.changes[addr] {
+		apart := c.at.Sub(when)
+		if apart.Abs() > 2*time.Second {
+			continue
 		}
+		how := ""
+		if c.gone {
+			how = " (removed)"
+		}
+		out = append(out, fmt.Sprintf("%+.3f s%s", apart.Seconds(), how))
 	}
-	return "the routers changed their routes to it " + strings.Join(out, ", ")
+	return strings.Join(out, ", ")
 }
 
 // moved reports whether a route to the address changed from one time to the other. The kernel's
@@ -89,8 +101,8 @@ func (j *journal) moved(addr netip.Addr, from, to time.Time) bool {
 	const slack = 50 * time.Millisecond
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, when := range j.changes[addr] {
-		if when.After(from.Add(-slack)) && when.Before(to.Add(slack)) {
+	for _, c := range j.changes[addr] {
+		if c.at.After(from.Add(-slack)) && c.at.Before(to.Add(slack)) {
 			return true
 		}
 	}

@@ -89,13 +89,14 @@ type load struct {
 	ports     atomic.Uint32 // that ownPort has given
 
 	mu       sync.Mutex
-	made     int    // new connections that were answered
-	late     []late // of those, the ones that had lost their first packet
-	failures []string
+	made     int      // new connections that were answered
+	late     []late   // of those, the ones that had lost their first packet
+	failed   []broken // that no connection was made of
+	early    []broken // that were made, and broke before the first answer
+	failures []string // of anything else; all of them after the end
 	opened   int
-	ended    int // open connections that broke when their pod ended
-	moved    int // open connections that broke while their pod lived on
-	early    []early
+	ended    int                   // open connections that broke when their pod ended
+	moved    int                   // open connections that broke while their pod lived on
 	alive    func(pod string) bool // whether its process is there
 }
 
@@ -115,14 +116,10 @@ func (a *app) startLoad(to ...address) *load {
 
 func (l *load) inside(do func()) {
 	if err := l.client.Inside(func() error { do(); return nil }); err != nil {
-		l.fail("%v", err)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.failures = append(l.failures, err.Error())
 	}
-}
-
-func (l *load) fail(format string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.failures = append(l.failures, l.at(time.Now())+fmt.Sprintf(format, args...))
 }
 
 func (l *load) at(when time.Time) string {
@@ -149,12 +146,14 @@ func (l *load) connect(to address) {
 		took := time.Since(began)
 		if errors.Is(err, errUnanswered) {
 			l.mu.Lock()
-			l.early = append(l.early, early{to, began, began.Add(took), err})
+			l.early = append(l.early, broken{to, began, began.Add(took), err})
 			l.mu.Unlock()
 			continue
 		}
 		if err != nil {
-			l.fail("%s, begun %.2f s before: %v; %s", to, took.Seconds(), err, l.routes.near(to.addr, began))
+			l.mu.Lock()
+			l.failed = append(l.failed, broken{to, began, began.Add(took), err})
+			l.mu.Unlock()
 			continue
 		}
 		_ = conn.Close()
@@ -167,27 +166,34 @@ func (l *load) connect(to address) {
 	}
 }
 
-// early is a connection that was made and broke before its first answer.
-type early struct {
+// broken is a connection that was not answered.
+type broken struct {
 	to          address
 	began, done time.Time
 	err         error
 }
 
-// judgeEarly counts those that were made over one path when the routers took another: their next
-// packet came to a node that does not know them, which nobody can mend but the routers. All others
-// are failures. The routers' kernels may tell of a move after it has broken a connection, so that
-// this is for the end.
-func (l *load) judgeEarly() {
-	for _, e := range l.early {
-		if l.routes.moved(e.to.addr, e.began, e.done) {
+// judge makes failures of those that have no excuse. The routers' kernels may tell of a move after
+// it has broken a connection, so that this is for the end.
+func (l *load) judge() {
+	for _, b := range l.failed {
+		l.failures = append(l.failures, l.tell(b))
+	}
+	for _, b := range l.early {
+		// Made over one path when the routers took another: its next packet came to a node that does
+		// not know it, which nobody can mend but the routers.
+		if l.routes.moved(b.to.addr, b.began, b.done) {
 			l.opened++
 			l.moved++
 			continue
 		}
-		l.failures = append(l.failures, fmt.Sprintf("%s%s: %v, and the routers were not seen to move its path; %s",
-			l.at(e.began), e.to, e.err, l.routes.near(e.to.addr, e.began)))
+		l.failures = append(l.failures, l.tell(b)+"; they were not seen to move its path")
 	}
+}
+
+func (l *load) tell(b broken) string {
+	return fmt.Sprintf("%s%s, after %.3f s: %v; the routers changed their routes to it %s",
+		l.at(b.began), b.to, b.done.Sub(b.began).Seconds(), b.err, l.routes.near(b.to.addr, b.began))
 }
 
 // hold keeps a connection open and in use. Where it breaks another one follows.
@@ -247,7 +253,7 @@ func (l *load) use(conn net.Conn) (broke bool) {
 func (l *load) end() []string {
 	l.stop()
 	l.group.Wait()
-	l.judgeEarly()
+	l.judge()
 	return append(l.failures, l.routes.broke()...)
 }
 
