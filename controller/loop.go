@@ -154,7 +154,9 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.report(ctx)
 		}
 		due.Reset(l.nextDue())
-		turn.Reset(l.quarantine.wait(l.Now()))
+		if l.plan != nil {
+			turn.Reset(l.quarantine.wait(l.Now()))
+		}
 	}
 }
 

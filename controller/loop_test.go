@@ -42,6 +42,8 @@ type world struct {
 	applyTakes time.Duration
 	session    bgp.Session
 	events     chan struct{}
+	sessionErr error
+	sessions   int // how many times they were asked for
 	loops      []bgp.Loops
 	loopsAsked int
 	callers    []netip.Addr
@@ -57,6 +59,8 @@ type world struct {
 	remembered []netip.Prefix // nil: nothing is known
 	stores     int
 	diskFull   bool
+	trials     TrialMemory // nil: there is none
+	crashed    time.Time   // when the process before this one did
 
 	kernel  map[routes.Key]routes.Route
 	foreign string                        // the prefix of a route that is not ours, at the key of ours
@@ -123,8 +127,9 @@ func (w *world) Apply(_ context.Context, want bgp.Desired) error {
 func (w *world) Sessions(context.Context) ([]bgp.Session, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.desired.Peers) == 0 {
-		return nil, nil
+	w.sessions++
+	if len(w.desired.Peers) == 0 || w.sessionErr != nil {
+		return nil, w.sessionErr
 	}
 	return []bgp.Session{w.session}, nil
 }
@@ -378,7 +383,7 @@ func (w *world) start(t *testing.T) {
 	loop := NewLoop(Options{
 		Node: "node-1", Source: w, Host: host{w, make(chan struct{}, 1)}, Speaker: w,
 		Forwarder: forwarder, Refuser: NewRefuser(&filter{}, log), Reporters: []Reporter{w}, Log: log, Now: time.Now,
-		Prober: prober{w}, Announced: w,
+		Prober: prober{w}, Announced: w, Trials: w.trials, Crashed: w.crashed,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var tasks sync.WaitGroup

@@ -34,8 +34,9 @@ const (
 	// apartPeriod is how long those that come first are brought up one at a time. Of a large mesh that takes
 	// longer than peers keep our routes.
 	apartPeriod = 10 * time.Minute
-	// forgiveAfter is how long a peer must not have been blamed for the next time to be the first again.
-	forgiveAfter = time.Hour
+	// forgiveAfter is how long a peer must not have been blamed for the next time to be the first again. For
+	// lastHold of it the peer may have been held down, which shows nothing.
+	forgiveAfter = 2 * lastHold
 
 	reasonQuarantined = "Quarantined"
 	meshPrefix        = v1alpha1.MeshPeer + "/"
@@ -75,7 +76,7 @@ type quarantine struct {
 	log    *slog.Logger
 	trials Trials
 
-	careful bool                // peers that are not in begun wait; until none is blamed any more
+	careful bool                // peers that are not in begun wait; until blamePeriod after the last was begun
 	begun   map[string]bool     // since the crash, or since they were let go
 	turn    map[string]bool     // those that wait for their turn though all others do not
 	trying  map[string]struct{} // those begun last, until the next may be
@@ -129,7 +130,7 @@ func (q *quarantine) blame(crashed time.Time) {
 // step brings the next peers up if it is their turn, and reports whether anything is other than before.
 // sessions may be nil where they are not known. specOf returns a fingerprint of what a peer is configured by.
 func (q *quarantine) step(now time.Time, peers []bgp.Peer, sessions []bgp.Session, specOf func(peer string) string) (changed bool) {
-	if !q.careful && len(q.turn) == 0 {
+	if !q.careful && len(q.turn)+len(q.trying) == 0 {
 		return false
 	}
 	changed = q.letGo(now, specOf)
@@ -156,7 +157,8 @@ func (q *quarantine) step(now time.Time, peers []bgp.Peer, sessions []bgp.Sessio
 	return true
 }
 
-// finish ends the search once nobody is blamed any more: who is configured before is written down too.
+// finish ends the search once a crash would no longer be taken to be of the doing of those begun last. Who
+// is configured before that waits for a turn, and is written down, as well.
 func (q *quarantine) finish(now time.Time) {
 	if now.Sub(q.trials.At) < blamePeriod {
 		return
@@ -341,9 +343,7 @@ func (l *Loop) tryNext(ctx context.Context) (applied bool) {
 		return false
 	}
 	sessions, err := l.Speaker.Sessions(ctx)
-	if err != nil {
-		return false // once their time is over it is the turn of the next all the same
-	}
+	l.noteSessions(err) // once the time of one is over it is the turn of the next all the same
 	if !l.quarantine.step(l.Now(), l.plan.Desired.Peers, sessions, l.specOf) {
 		return false
 	}

@@ -12,12 +12,27 @@ import (
 	"github.com/fairway-bgp/fairway/bgp"
 )
 
+// trialFile is a TrialMemory that outlives a process.
+type trialFile struct {
+	file []byte
+	full bool // nothing more can be written
+}
+
+func (f *trialFile) Load(trials any) bool { return json.Unmarshal(f.file, trials) == nil }
+
+func (f *trialFile) Store(trials any) (err error) {
+	if f.full {
+		return errors.New("no space left")
+	}
+	f.file, err = json.Marshal(trials)
+	return err
+}
+
 // crashing is a node whose processes follow one another, with a clock of its own.
 type crashing struct {
+	trialFile
 	t       *testing.T
 	now     time.Time
-	file    []byte // what the memory holds
-	full    bool   // nothing more can be written
 	log     strings.Builder
 	peers   []string
 	specs   map[string]string
@@ -25,16 +40,6 @@ type crashing struct {
 	passive map[string]bool
 	up      map[string]bool // sessions that have sent End-of-RIB
 	q       *quarantine
-}
-
-func (c *crashing) Load(trials any) bool { return json.Unmarshal(c.file, trials) == nil }
-
-func (c *crashing) Store(trials any) (err error) {
-	if c.full {
-		return errors.New("no space left")
-	}
-	c.file, err = json.Marshal(trials)
-	return err
 }
 
 func newCrashing(t *testing.T, peers ...string) *crashing {
@@ -94,6 +99,14 @@ func (c *crashing) spoken(want ...string) {
 	slices.Sort(want)
 	if slices.Sort(got); !slices.Equal(got, want) {
 		c.t.Errorf("spoken to are %q, want %q\n%s", got, want, c.log.String())
+	}
+}
+
+// idle expects that there is nobody to look after.
+func (c *crashing) idle() {
+	c.t.Helper()
+	if wait := c.q.wait(c.now); wait != everLong {
+		c.t.Errorf("nobody's turn is to come, and it is looked at again after %s", wait)
 	}
 }
 
@@ -178,9 +191,47 @@ func TestThePeerThatIsFollowedByASecondCrashIsHeldDown(t *testing.T) {
 	c.pass(8 * time.Second)
 	c.spoken(c.peers...)
 	c.pass(2 * time.Minute)
+	c.idle()
 	c.crash() // so much later it may be anybody's
 	c.pass(time.Minute)
 	c.spoken(c.peers...)
+	c.pass(time.Minute)
+	c.idle()
+}
+
+func TestAPeerThatIsTriedLongAfterACleanStartIsDoneWith(t *testing.T) {
+	c := newCrashing(t, "tor-a/1", "tor-b/1")
+	c.crash()
+	c.crash() // of tor-a's doing
+	c.start(time.Time{})
+	c.spoken("tor-b/1")
+	c.pass(2 * firstHold)
+	c.spoken(c.peers...)
+	c.idle()
+}
+
+func TestTheTimeGrowsToAnHourAndStaysThere(t *testing.T) {
+	c := newCrashing(t, "tor-a/1")
+	hold := func() time.Duration {
+		c.t.Helper()
+		at := c.now
+		c.crash()
+		c.spoken()
+		return c.q.trials.Blamed["tor-a/1"].Until.Sub(at)
+	}
+	c.crash()
+	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60} {
+		if got := hold(); got != want*time.Minute {
+			t.Errorf("it is held down for %s, want %s", got, want*time.Minute)
+		}
+		c.pass(want*time.Minute + time.Second)
+		c.spoken("tor-a/1")
+	}
+	c.pass(forgiveAfter - lastHold)
+	c.crash()
+	if got := hold(); got != firstHold {
+		t.Errorf("after an hour without a crash it is held down for %s", got)
+	}
 }
 
 func TestAChangedConfigurationEndsTheQuarantine(t *testing.T) {
