@@ -128,7 +128,8 @@ func (q *quarantine) blame(crashed time.Time) {
 }
 
 // step brings the next peers up if it is their turn, and reports whether anything is other than before.
-// sessions may be nil where they are not known. specOf returns a fingerprint of what a peer is configured by.
+// sessions may be nil where they are not known. specOf returns a fingerprint of what a peer is configured
+// by; "" where that is gone.
 func (q *quarantine) step(now time.Time, peers []bgp.Peer, sessions []bgp.Session, specOf func(peer string) string) (changed bool) {
 	if !q.careful && len(q.turn)+len(q.trying) == 0 {
 		return false
@@ -170,15 +171,17 @@ func (q *quarantine) finish(now time.Time) {
 	}
 }
 
-// letGo has those take their turn that need no longer be held down.
+// letGo has those take their turn that need no longer be held down. One whose configuration is gone may be
+// back as it was.
 func (q *quarantine) letGo(now time.Time, specOf func(string) string) (changed bool) {
 	for peer, b := range q.trials.Blamed {
-		switch {
-		case b.Until.IsZero():
+		if b.Until.IsZero() {
 			continue
+		}
+		switch spec := specOf(peer); {
 		case now.After(b.Until), b.Until.Sub(now) > lastHold: // the clock was set back
-			q.log.Info("a peer that was held down is tried again", "peer", peer)
-		case specOf(peer) != b.Spec:
+			q.log.Info("a peer that was held down may be tried again", "peer", peer)
+		case spec != "" && spec != b.Spec:
 			q.log.Info("a peer that was held down is tried again: its configuration has changed", "peer", peer)
 		default:
 			continue
@@ -209,24 +212,27 @@ func (q *quarantine) settled(now time.Time, peers []bgp.Peer, sessions []bgp.Ses
 }
 
 // next returns who is to be brought up: the mesh first, and with it those that we wait for, because a
-// router that is refused may not connect again before it has let go of our routes; those that have been blamed last.
+// router that is refused may not connect again before it has let go of our routes; those that have been
+// blamed last. Where those that come first do so one at a time, the mesh goes before the routers.
 func (q *quarantine) next(now time.Time, peers []bgp.Peer) []string {
-	var first, others, suspects []string
+	var mesh, awaited, others, suspects []string
 	for _, p := range peers {
 		switch {
 		case p.Down != "" || !q.waits(p.Name) || q.held(p.Name):
 		case q.turn[p.Name]:
 			suspects = append(suspects, p.Name)
-		case p.Passive || strings.HasPrefix(p.Name, meshPrefix):
-			first = append(first, p.Name)
+		case strings.HasPrefix(p.Name, meshPrefix):
+			mesh = append(mesh, p.Name)
+		case p.Passive:
+			awaited = append(awaited, p.Name)
 		default:
 			others = append(others, p.Name)
 		}
 	}
-	if len(first) > 0 && now.After(q.trials.Apart) {
+	if first := slices.Concat(mesh, awaited); len(first) > 0 && now.After(q.trials.Apart) {
 		return first
 	}
-	for _, list := range [][]string{first, others, suspects} {
+	for _, list := range [][]string{mesh, awaited, others, suspects} {
 		if len(list) > 0 {
 			return []string{slices.Min(list)}
 		}
@@ -320,16 +326,18 @@ func (q *quarantine) store(now time.Time) {
 	}
 }
 
-// specOf returns a fingerprint of what the user has written about a peer.
+// specOf returns a fingerprint of what the user has written about a peer; "" where that is gone.
 func (l *Loop) specOf(peer string) string {
 	var spec any
-	if p := l.snap.Peers[plan.ObjectOf(peer)]; p != nil {
+	if strings.HasPrefix(peer, meshPrefix) {
+		if s := l.snap.Speakers[l.plan.Speaker]; s != nil {
+			spec = s.Spec
+		}
+	} else if p := l.snap.Peers[plan.ObjectOf(peer)]; p != nil {
 		spec = p.Spec
-	} else if s := l.snap.Speakers[l.plan.Speaker]; s != nil {
-		spec = s.Spec
 	}
 	text, err := json.Marshal(spec)
-	if err != nil {
+	if spec == nil || err != nil {
 		return ""
 	}
 	hash := fnv.New64a()

@@ -247,6 +247,26 @@ func TestAChangedConfigurationEndsTheQuarantine(t *testing.T) {
 	c.spoken(c.peers...)
 }
 
+// Of what is gone nobody knows that it has changed.
+func TestAPeerThatIsTakenAwayAndIsBackAsItWasIsStillHeldDown(t *testing.T) {
+	c := newCrashing(t, "tor-a/1", "tor-b/1")
+	c.specs["tor-a/1"] = "one"
+	c.crash()
+	c.crash()
+	c.peers = c.peers[1:]
+	delete(c.specs, "tor-a/1")
+	c.step()
+	if strings.Contains(c.log.String(), "has changed") {
+		t.Error(c.log.String())
+	}
+	c.peers, c.specs["tor-a/1"] = []string{"tor-a/1", "tor-b/1"}, "one"
+	c.delivers("tor-b/1")
+	c.spoken("tor-b/1")
+	c.specs["tor-a/1"] = "two"
+	c.step()
+	c.spoken(c.peers...)
+}
+
 func TestAMeshThatIsFollowedByACrashIsTakenApart(t *testing.T) {
 	c := newCrashing(t, "mesh/b/1", "mesh/c/1", "tor-a/1")
 	c.crash()
@@ -270,12 +290,14 @@ func TestAMeshThatIsFollowedByACrashIsTakenApart(t *testing.T) {
 
 // A router that is refused may wait for longer than it keeps our routes.
 func TestThoseThatWeWaitForComeFirst(t *testing.T) {
-	c := newCrashing(t, "rack/1", "rack/2", "tor-a/1")
-	c.passive = map[string]bool{"rack/1": true, "rack/2": true}
+	c := newCrashing(t, "a-rack/1", "a-rack/2", "a-tor/1", "mesh/b/1")
+	c.passive = map[string]bool{"a-rack/1": true, "a-rack/2": true, "mesh/b/1": true}
 	c.crash()
-	c.spoken("rack/1", "rack/2")
+	c.spoken("a-rack/1", "a-rack/2", "mesh/b/1")
 	c.crash()
-	c.spoken("rack/1")
+	c.spoken("mesh/b/1")
+	c.delivers("mesh/b/1")
+	c.spoken("mesh/b/1", "a-rack/1")
 }
 
 // What a process has begun that ended as it should is nobody's fault.
