@@ -19,9 +19,10 @@ const (
 	limitPeriod = 50 * time.Millisecond
 	// idleLimitPeriod is how often we look whether there are any.
 	idleLimitPeriod = time.Second
-	// limitShare keeps the counting, for which GoBGP goes through all that the peer has told,
-	// to this part of the time.
-	limitShare = 50
+	// limitPeriodPerPrefix keeps the counting, for which GoBGP goes through all that the peers have
+	// told (some 40 ns each), to a fiftieth of the time. How long an answer takes is no measure for it:
+	// in a flood GoBGP is asked last, and the next look would be the later the more comes in.
+	limitPeriodPerPrefix = 2 * time.Microsecond
 )
 
 // over is a peer that has told more prefixes than it may, and is kept down for it.
@@ -56,46 +57,51 @@ func (o *over) words(now bgp.PrefixLimit) string {
 func (s *Speaker) enforceLimits(ctx context.Context) (next time.Duration) {
 	s.applyMu.Lock()
 	defer s.applyMu.Unlock()
-	began := time.Now()
 	next = idleLimitPeriod
+	var told uint64
 	for _, addr := range sortedAddrs(s.held.peers) {
 		p := s.held.peers[addr]
 		if p.over == nil && (p.Limit.Max == 0 || !p.Limit.Shutdown) {
 			continue
 		}
 		next = limitPeriod
-		if err := s.enforceLimit(ctx, p); err != nil && ctx.Err() == nil {
+		n, err := s.enforceLimit(ctx, p)
+		if err != nil && ctx.Err() == nil {
 			s.opts.Log.Error("the limit of prefixes could not be enforced", "peer", p.Name, "error", err)
 		}
+		told += n
 	}
-	return max(next, limitShare*time.Since(began))
+	return min(max(next, time.Duration(told)*limitPeriodPerPrefix), idleLimitPeriod)
 }
 
-func (s *Speaker) enforceLimit(ctx context.Context, p heldPeer) error {
+// enforceLimit returns how many prefixes had to be counted.
+func (s *Speaker) enforceLimit(ctx context.Context, p heldPeer) (told uint64, err error) {
 	if p.over != nil {
 		if p.over.keepsDown(p.Limit, time.Now()) {
-			return nil
+			return 0, nil
 		}
 		wanted, changed := s.held.waiting[p.Address]
 		if !changed {
 			wanted = p.Peer
 		}
-		return s.applyPeer(ctx, wanted)
+		return 0, s.applyPeer(ctx, wanted)
 	}
 	if !s.sessions.get(p.Address).established {
-		return nil
+		return 0, nil
 	}
 	live, err := s.livePeer(ctx, p.Address)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, af := range live.GetAfiSafis() {
-		if told := af.GetState().GetReceived(); told > uint64(p.Limit.Max) {
-			o := &over{family: familyOf(af.GetConfig().GetFamily()), told: int(min(told, math.MaxInt32)), limit: p.Limit.Max, at: time.Now()}
-			return s.endOver(ctx, p, o)
+		received := af.GetState().GetReceived()
+		told += received
+		if received > uint64(p.Limit.Max) {
+			o := &over{family: familyOf(af.GetConfig().GetFamily()), told: int(min(received, math.MaxInt32)), limit: p.Limit.Max, at: time.Now()}
+			return told, s.endOver(ctx, p, o)
 		}
 	}
-	return nil
+	return told, nil
 }
 
 // endOver ends the session of a peer that is over its limit: GoBGP does that when it is told
