@@ -109,11 +109,11 @@ type BGPPeerSpec struct {
 	DefaultGateway *DefaultGateway `json:"defaultGateway,omitempty"`
 
 	// listenRange is a prefix, without host bits, any of whose addresses may
-	// connect; the node never dials. A router is known from its first connection
-	// until ten minutes after its session has ended. The address of another peer
-	// is that peer's alone, one in several ranges belongs to the most specific. At
-	// most 1024 routers a node. Changing it ends the sessions with routers outside
-	// the new range.
+	// connect. A router is known from its first connection, which is refused,
+	// until ten minutes after its session has ended, and is dialled for so long,
+	// unless passive is true. The address of another peer is that peer's alone,
+	// one in several ranges belongs to the most specific. At most 1024 routers a
+	// node. Changing it ends the sessions with routers outside the new range.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1

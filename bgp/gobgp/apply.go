@@ -64,7 +64,7 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 	s.last = nil
 	w, errs := check(want)
 	s.lendNextHops(w)
-	s.log.callers.listen(w, listenPort(want.Config))
+	s.log.callers.listen(w)
 	if want.Config == nil && s.held.config != nil { // once it is stopped, GoBGP takes no such order
 		errs = append(errs, s.applyStations(ctx, nil)...)
 	}
@@ -89,7 +89,6 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 	errs = append(errs, s.applyListen(ctx, w.listens)...)
 	errs = append(errs, s.applyPaths(ctx, byPrefix)...)
 	errs = append(errs, s.applyPeers(ctx, w)...)
-	s.admit(ctx)
 	errs = append(errs, s.setPolicy(ctx, s.keepUsed(next)))
 	errs = append(errs, s.applyStations(ctx, want.Stations)...)
 	err := errors.Join(errs...)

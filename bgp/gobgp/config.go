@@ -43,14 +43,6 @@ func (s *Speaker) applyConfig(ctx context.Context, want *bgp.Config) error {
 	return nil
 }
 
-// listenPort returns the port that a speaker listens on; 0 for none.
-func listenPort(c *bgp.Config) uint16 {
-	if c == nil {
-		return 0
-	}
-	return c.ListenPort
-}
-
 // start starts GoBGP with a policy that lets nothing through but our own paths inwards.
 func (s *Speaker) start(ctx context.Context, c bgp.Config) error {
 	global := &api.Global{

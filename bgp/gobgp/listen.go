@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
 
@@ -20,9 +19,9 @@ import (
 // GoBGP's own have their settings from a peer group, which overwrites those of explicit peers, and take no
 // part in what is decided by address here: policies, limits, the check of numbers, next hops. So whoever
 // connects from a prefix that we listen for is none to GoBGP, but known by its address from then on, and made
-// a peer like any other; its connection waits for that. GoBGP is told of a prefix only if it has a password, which the kernel has
-// to know before it lets a connection through; the peer group that this takes is one that GoBGP cannot
-// make a neighbor of.
+// a peer like any other, which we dial: its first connection is refused, and many a router tries again
+// after minutes. GoBGP is told of a prefix only if it has a password, which the kernel has to know before it lets a connection
+// through; the peer group that this takes is one that GoBGP cannot make a neighbor of.
 
 // callers are the addresses that connected from a prefix that we listen for, and are no peers.
 type callers struct {
@@ -30,10 +29,8 @@ type callers struct {
 
 	mu      sync.Mutex
 	from    []netip.Prefix
-	soon    map[netip.Addr]bgp.Peer // those that are wanted as peers, and may not be there yet
-	port    uint16                  // on which we listen
+	peers   map[netip.Addr]bgp.Peer // those that are wanted, and may not be there yet
 	waiting map[netip.Addr]bool
-	held    map[netip.Addr]heldConn
 }
 
 // maxWaiting bounds the callers that nobody has asked for yet.
@@ -46,32 +43,27 @@ const (
 	callerRefused   = "Can't create new Dynamic Peer"
 )
 
-// note takes the address of a connection that GoBGP is about to close, and keeps that open.
+// note takes the address of a connection that GoBGP refuses.
 func (c *callers) note(addr netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, soon := c.soon[addr]; soon {
-		c.hold(addr, time.Now())
-		return
-	}
+	_, peer := c.peers[addr]
 	inside := slices.ContainsFunc(c.from, func(p netip.Prefix) bool { return p.Contains(addr.WithZone("")) })
-	if !inside || len(c.waiting) >= maxWaiting {
+	if peer || !inside || len(c.waiting) >= maxWaiting {
 		return
 	}
 	if c.waiting == nil {
 		c.waiting = map[netip.Addr]bool{}
 	}
 	c.waiting[addr] = true
-	c.hold(addr, time.Now())
 	signal(c.heard)
 }
 
-// listen has those noted that are inside the prefixes, and the connections held of those that are
-// about to be peers: at a start we listen before we have any.
-func (c *callers) listen(w wanted, port uint16) {
+// listen has those noted that are inside the prefixes and no peers.
+func (c *callers) listen(w wanted) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.from, c.soon, c.port = nil, w.peers, port
+	c.from, c.peers = nil, w.peers
 	for _, l := range w.listens {
 		c.from = append(c.from, l.Prefix)
 	}

@@ -1,14 +1,11 @@
 package gobgp
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
 
@@ -141,86 +138,4 @@ func TestAPrefixThatCannotBeListenedForAffectsItselfAlone(t *testing.T) {
 		t.Errorf("%d errors, want 4: %v", got, err)
 	}
 	r.calls(r.fake(2))
-}
-
-func TestTheConnectionOfACallerWaitsUntilItIsAPeer(t *testing.T) {
-	for _, password := range []string{"", "good"} {
-		t.Run("password "+password, func(t *testing.T) {
-			r := newRig(t, Options{})
-			want := bgp.Desired{Config: r.config(), Listens: []bgp.Listen{listen("127.0.1.0/24", bgp.Secret(password))}}
-			r.apply(want)
-			caller := r.fake(2)
-			caller.password = password
-			dialled := make(chan error, 1)
-			go func() {
-				p, err := caller.dial()
-				if err == nil {
-					t.Cleanup(func() { p.conn.Close() })
-				}
-				dialled <- err
-			}()
-			r.eventually("the caller", func() (string, bool) {
-				heard := fmt.Sprint(r.Callers())
-				return heard, heard == "[127.0.1.2]"
-			})
-			peer := r.peer(2)
-			peer.Password = bgp.Secret(password)
-			want.Peers = []bgp.Peer{peer}
-			r.apply(want)
-			if err := <-dialled; err != nil {
-				t.Errorf("its first connection ended: %v", err)
-			}
-			r.eventually("the session", func() (string, bool) {
-				s := r.session("peer-2")
-				return fmt.Sprintf("%+v", s), s.State == bgp.Established
-			})
-		})
-	}
-}
-
-func TestTheConnectionOfACallerThatIsMadeNoPeerEnds(t *testing.T) {
-	r := newRig(t, Options{})
-	r.apply(bgp.Desired{Config: r.config(), Listens: []bgp.Listen{listen("127.0.1.0/24", "")}})
-	conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.1.2")}}).Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", r.port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	began := time.Now()
-	conn.SetReadDeadline(began.Add(patience))
-	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("reading from it: %v", err)
-	}
-	if took := time.Since(began); took < holdFor/2 || len(r.log.callers.holding()) > 0 {
-		t.Errorf("it ended after %s", took)
-	}
-}
-
-// At a start we listen before we have peers, and have all our paths first.
-func TestTheConnectionOfAPeerThatIsNotThereYetWaits(t *testing.T) {
-	r := newRig(t, Options{})
-	want := bgp.Desired{Config: r.config()}
-	r.apply(want)
-	peer := r.peer(2)
-	r.log.callers.listen(wanted{peers: map[netip.Addr]bgp.Peer{peer.Address: peer}}, r.port)
-	dialled := make(chan error, 1)
-	go func() {
-		p, err := r.fake(2).dial()
-		if err == nil {
-			t.Cleanup(func() { p.conn.Close() })
-		}
-		dialled <- err
-	}()
-	r.eventually("its connection", func() (string, bool) {
-		held := r.log.callers.holding()
-		return fmt.Sprint(held), len(held) == 1
-	})
-	want.Peers = []bgp.Peer{peer}
-	r.apply(want)
-	if err := <-dialled; err != nil {
-		t.Errorf("its first connection ended: %v", err)
-	}
-	if callers := r.Callers(); len(callers) > 0 {
-		t.Errorf("it is one of the callers %v", callers)
-	}
 }

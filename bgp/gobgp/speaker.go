@@ -127,7 +127,6 @@ func (s *Speaker) Run(ctx context.Context) error {
 			return nil
 		case <-limits.C:
 			limits.Reset(s.enforceLimits(ctx))
-			s.log.callers.expire(time.Now())
 		case <-s.sessions.seen:
 			s.checkASNs(ctx)
 		case <-s.turned:

@@ -132,7 +132,7 @@ func (b *builder) sessionOf(p *v1alpha1.BGPPeer, address, local netip.Addr) bgp.
 		Port:            uint16(*p.Spec.Port),
 		ASN:             b.asn,
 		LocalAddress:    local,
-		Passive:         p.Spec.ListenRange != "" || p.Spec.Passive != nil && *p.Spec.Passive,
+		Passive:         p.Spec.Passive != nil && *p.Spec.Passive,
 		Families:        b.peerFamilies(p),
 		GracefulRestart: p.Spec.GracefulRestart == nil || p.Spec.GracefulRestart.Enabled == nil || *p.Spec.GracefulRestart.Enabled,
 		Import:          b.importRules(p),

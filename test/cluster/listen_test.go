@@ -132,6 +132,40 @@ func TestListenRangeOutlivesARestart(t *testing.T) {
 	l.eventually(func() error { return errors.Join(ours(), both()) })
 }
 
+// TestARouterThatCallsOnceIsDialledBack has routers with FRR's own connect retry time, which is longer than anybody waits here.
+func TestARouterThatCallsOnceIsDialledBack(t *testing.T) {
+	l := newListenRig(t)
+	l.put("node.yaml", liveNode, "speaker.yaml", liveSpeaker(), "advertisement.yaml", liveAdvertisement())()
+	l.startAgent()
+	configure := func(session, words string) {
+		t.Helper()
+		asn := map[string]int{rackOne: 65001, rackTwo: 65002}[session]
+		if err := l.routers[session].Configure(t.Context(), fmt.Sprintf("router bgp %d\n%s", asn, words)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, session := range []string{rackOne, rackTwo} {
+		configure(session, " neighbor 192.0.2.11 shutdown\n no neighbor 192.0.2.11 timers connect\n")
+	}
+	call := func(session string) { configure(session, " no neighbor 192.0.2.11 shutdown\n") }
+	listens := func() error {
+		sockets, err := l.n.run("ss", "-Hltn", "sport = :179")
+		if err == nil && sockets == "" {
+			err = errors.New("the agent does not listen")
+		}
+		return err
+	}
+	l.step(step{what: "one calls a node that never dials", do: func() {
+		l.listening("192.0.2.0/25", "passive: true")()
+		l.eventually(listens)
+		call(rackOne)
+	}, seen: func() error {
+		return l.says("BGPNodeState_node-1", "address: 192.0.2.1", "sessionsTotal: 1", "sessionsEstablished: 0")
+	}})
+	l.step(step{what: "the node dials", do: l.listening("192.0.2.0/25"), resets: []string{rackOne}, ups: []string{rackOne}})
+	l.step(step{what: "the other calls", do: func() { call(rackTwo) }, ups: []string{rackTwo}})
+}
+
 // TestAListenRangeHasAPassword has only who knows it connect.
 func TestAListenRangeHasAPassword(t *testing.T) {
 	l := newListenRig(t)
