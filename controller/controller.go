@@ -115,26 +115,11 @@ type Reporter interface {
 	Report(r *report.Report)
 }
 
-// SessionMemory keeps for the next process which sessions were up in this one.
-type SessionMemory interface {
-	// Load returns the names of their peers. Not known: the kernel holds nothing of that time, or may
-	// hold more than they told.
-	Load() (peers []string, known bool)
-	Store(peers []string) error
-}
-
-// PrefixMemory keeps for the next process which prefixes this one announced.
-type PrefixMemory interface {
-	// Load returns them. Not known: nothing is to be concluded.
-	Load() (prefixes []netip.Prefix, known bool)
-	Store(prefixes []netip.Prefix) error
-}
-
-// TrialMemory keeps for the next process which peers were brought up last, and which have been
-// followed by a crash.
-type TrialMemory interface {
-	// Load fills in the [Trials]. Not known: there are none, whatever has become of them.
-	Load(trials any) (known bool)
-	// Store returns when another process would read them.
-	Store(trials any) error
+// Memory keeps a value for the next process.
+type Memory[T any] interface {
+	// Load returns what a process before this one has kept; the zero value where that is not known. Of this
+	// boot: the kernel holds what it held then, but for what has been changed since.
+	Load() (value T, thisBoot bool)
+	// Store returns when another process would read the value.
+	Store(value T) error
 }

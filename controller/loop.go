@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -45,12 +46,12 @@ type Options struct {
 	Now       func() time.Time
 	// Prober asks this node whether it can forward to Services.
 	Prober Prober
-	// Sessions remembers which sessions were up; nil: nothing does.
-	Sessions SessionMemory
+	// Sessions remembers the peers whose sessions were up; nil: nothing does.
+	Sessions Memory[[]string]
 	// Announced remembers what was announced; nil: nothing does.
-	Announced PrefixMemory
+	Announced Memory[[]netip.Prefix]
 	// Trials remembers which peers may crash the speaker; nil: nothing does.
-	Trials TrialMemory
+	Trials Memory[Trials]
 	// Crashed is when the process before this one crashed; the zero Time: it did not.
 	Crashed time.Time
 }

@@ -59,8 +59,8 @@ type world struct {
 	remembered []netip.Prefix // nil: nothing is known
 	stores     int
 	diskFull   bool
-	trials     TrialMemory // nil: there is none
-	crashed    time.Time   // when the process before this one did
+	trials     Memory[Trials] // nil: there is none
+	crashed    time.Time      // when the process before this one did
 
 	kernel  map[routes.Key]routes.Route
 	foreign string                        // the prefix of a route that is not ours, at the key of ours

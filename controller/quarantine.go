@@ -72,7 +72,7 @@ type Blame struct {
 // panic, so that the process is gone before it could say whose message it was: after a crash peers are
 // brought up one at a time, each written down before.
 type quarantine struct {
-	memory TrialMemory // nil: the next process will know nothing
+	memory Memory[Trials] // nil: the next process will know nothing
 	log    *slog.Logger
 	trials Trials
 
@@ -86,10 +86,10 @@ type quarantine struct {
 
 // newQuarantine takes up what the process before has left; crashed is when that crashed, the zero Time
 // if it did not.
-func newQuarantine(memory TrialMemory, crashed time.Time, log *slog.Logger) *quarantine {
+func newQuarantine(memory Memory[Trials], crashed time.Time, log *slog.Logger) *quarantine {
 	q := &quarantine{memory: memory, log: log, careful: !crashed.IsZero(), begun: map[string]bool{}, turn: map[string]bool{}}
-	if memory == nil || !memory.Load(&q.trials) {
-		q.trials = Trials{}
+	if memory != nil {
+		q.trials, _ = memory.Load() // what a peer sends outlives a boot
 	}
 	if q.trials.Blamed == nil {
 		q.trials.Blamed = map[string]Blame{}

@@ -12,15 +12,20 @@ import (
 	"github.com/fairway-bgp/fairway/bgp"
 )
 
-// trialFile is a TrialMemory that outlives a process.
+// trialFile is a memory of Trials that outlives a process.
 type trialFile struct {
 	file []byte
 	full bool // nothing more can be written
 }
 
-func (f *trialFile) Load(trials any) bool { return json.Unmarshal(f.file, trials) == nil }
+func (f *trialFile) Load() (trials Trials, _ bool) {
+	if json.Unmarshal(f.file, &trials) != nil {
+		return Trials{}, false
+	}
+	return trials, false
+}
 
-func (f *trialFile) Store(trials any) (err error) {
+func (f *trialFile) Store(trials Trials) (err error) {
 	if f.full {
 		return errors.New("no space left")
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/fairway-bgp/fairway/controller"
 	"github.com/fairway-bgp/fairway/controller/admin"
 	"github.com/fairway-bgp/fairway/controller/probe"
+	"github.com/fairway-bgp/fairway/routes/host"
 	"github.com/fairway-bgp/fairway/routes/netlink"
 	"github.com/fairway-bgp/fairway/routes/nft"
 )
@@ -54,7 +55,7 @@ again after a crash. SIGTERM leaves the kernel's routes in place.`,
 	flags.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file for --source=kube; empty: the pod's service account")
 	flags.StringVar(&f.nodeName, "node-name", os.Getenv("NODE_NAME"), "name of this machine's Node (default $NODE_NAME)")
 	flags.StringVar(&f.namespace, "namespace", envOr("POD_NAMESPACE", "fairway-system"), "namespace of the Secrets with passwords (default $POD_NAMESPACE)")
-	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/fairway", "folder for what outlives the agent: which sessions were up and what was announced; with --source=dir last good copies and status")
+	flags.StringVar(&f.stateDir, "state-dir", "/var/lib/fairway", "folder for what outlives the agent: which sessions were up, what was announced and which peers may crash the speaker; with --source=dir last good copies and status")
 	flags.BoolVar(&f.writeStatus, "write-status", true, "write this node's BGPNodeState (--source=kube)")
 	flags.BoolVar(&f.events, "events", true, "publish Events about sessions, objects and prefixes (--source=kube)")
 	flags.IntVar(&f.routeProtocol, "route-protocol", netlink.DefaultProtocol, "rtnetlink protocol number that marks our kernel routes, 5 to 255; those of rtnetlink.h and FRR are refused")
@@ -144,7 +145,7 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 	refuser := controller.NewRefuser(nft.Filter{}, log.With("component", "filter"))
 	forwarder := controller.NewForwarder(speaker, kernel.table, kernel, log.With("component", "routes"))
 	prober := probe.New()
-	sessions, announced, trials := openMemory(f.stateDir, log)
+	kept := openMemory(f.stateDir, host.BootID, log)
 	loop := controller.NewLoop(controller.Options{
 		Node:      f.nodeName,
 		Version:   version,
@@ -157,9 +158,9 @@ func (f *agentFlags) runAgent(ctx context.Context, log *slog.Logger) error {
 		Log:       log.With("component", "loop"),
 		Now:       time.Now,
 		Prober:    prober,
-		Sessions:  sessions,
-		Announced: announced,
-		Trials:    trials,
+		Sessions:  kept.sessions,
+		Announced: kept.announced,
+		Trials:    kept.trials,
 		Crashed:   crashedBefore(log),
 	})
 	group, ctx := errgroup.WithContext(ctx)

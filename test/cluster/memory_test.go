@@ -37,7 +37,7 @@ func TestAStartWaitsForTheSessionsThatWereUpBefore(t *testing.T) {
 	restart()
 	start()
 	r.eventually(gone)
-	if text, err := os.ReadFile(memory); err != nil || !strings.Contains(string(text), `"sessions":["router/192.0.2.1"]`) {
+	if text, err := os.ReadFile(memory); err != nil || !strings.Contains(string(text), `"kept":["router/192.0.2.1"]`) {
 		t.Errorf("%s: %v", text, err)
 	}
 
