@@ -2,8 +2,10 @@ package controller
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/bgp"
+	"github.com/fairway-bgp/fairway/controller/plan"
 )
 
 func TestCallersAreForgottenOnceTheyHaveBeenAwayForAWhile(t *testing.T) {
@@ -28,7 +31,7 @@ func TestCallersAreForgottenOnceTheyHaveBeenAwayForAWhile(t *testing.T) {
 	expect(b, a)
 	up := []bgp.Session{{Address: a, State: bgp.Established}, {Address: b, State: bgp.Active}, {Address: netip.MustParseAddr("192.0.2.3"), State: bgp.Established}}
 	now = now.Add(forgetAfter - time.Second)
-	c.alive(now, up)
+	c.alive(now, up, func(string) bool { return false })
 	expect(b, a)
 	now = now.Add(time.Second)
 	expect(a)
@@ -37,24 +40,55 @@ func TestCallersAreForgottenOnceTheyHaveBeenAwayForAWhile(t *testing.T) {
 	expect(b)
 	now = now.Add(time.Second)
 	expect()
+	c.note(now, a, b)
+	c.alive(now, up, func(string) bool { return true })
+	expect()
 }
 
 func TestCallersAreNotWithoutNumber(t *testing.T) {
 	var c callers
 	now := time.Unix(0, 0)
 	for i := range maxCallers {
-		c.note(now, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
+		if !c.note(now, nth(i)) {
+			t.Error("full too early")
+		}
 	}
-	if c.full {
-		t.Error("full too early")
+	all := c.note(now, netip.MustParseAddr("192.0.2.1"))
+	if got := len(c.known(now)); got != maxCallers || all {
+		t.Errorf("%d are known, all %v", got, all)
 	}
-	c.note(now, netip.MustParseAddr("192.0.2.1"))
-	if got := len(c.known(now)); got != maxCallers || !c.full {
-		t.Errorf("%d are known, full %v", got, c.full)
-	}
-	if c.note(now, netip.MustParseAddr("10.0.0.1")); c.full {
+	if !c.note(now, netip.MustParseAddr("10.0.0.1")) {
 		t.Error("full for one that is known")
 	}
+}
+
+func nth(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
+
+func TestThatThereAreTooManyCallersIsSaidOnce(t *testing.T) {
+	w, now := newWorld(), time.Unix(0, 0)
+	l := NewLoop(Options{Speaker: w, Log: slog.New(slog.NewTextHandler(w, nil)), Now: func() time.Time { return now }})
+	hear := func(times int, callers ...netip.Addr) {
+		t.Helper()
+		w.callers = callers
+		l.hearCallers()
+		if said := strings.Count(w.log.String(), "there are too many"); said != times {
+			t.Errorf("it is said %d times, want %d", said, times)
+		}
+	}
+	for i := range maxCallers {
+		hear(0, nth(i))
+	}
+	stranger := netip.MustParseAddr("192.0.2.1")
+	for range 3 {
+		hear(1, stranger)
+		hear(1)
+	}
+	now = now.Add(forgetAfter)
+	hear(1)
+	for i := range maxCallers {
+		hear(1, nth(i))
+	}
+	hear(2, stranger)
 }
 
 // peersWanted are the names of those that the speaker is to have.
@@ -112,13 +146,46 @@ func (r remembered) Load() ([]string, bool) { return r.names, r.known }
 func (remembered) Store([]string) error     { return nil }
 
 func TestRoutersWhoseSessionsWereUpAreCallersFromTheStart(t *testing.T) {
+	names := []string{"rack/192.0.2.2", "rack/", "tor/192.0.2.1"}
+	for i := range maxCallers { // these are there anyhow
+		names = append(names, plan.MeshPeerName("node", nth(i)))
+	}
+	slices.Sort(names)
 	for _, known := range []bool{true, false} {
-		l := NewLoop(Options{Sessions: remembered{[]string{"rack/192.0.2.2", "mesh/node-2/2001:db8::1", "rack/"}, known}, Now: time.Now})
-		if got := fmt.Sprint(l.callers.known(time.Now())); got != "[192.0.2.2 2001:db8::1]" {
-			t.Errorf("callers are %s", got)
+		l := NewLoop(Options{Sessions: remembered{names, known}, Now: time.Now})
+		l.snap = newWorld().snap
+		l.recallCallers()
+		if got := fmt.Sprint(l.local.Callers); got != "[192.0.2.2]" {
+			t.Errorf("callers are %.200s", got)
 		}
 		if waited := l.completeness.before != nil; waited != known {
 			t.Errorf("known %v, and the sessions are waited for: %v", known, waited)
 		}
 	}
+}
+
+func TestTheFirstPlanHasTheRoutersWhoseSessionsWereUp(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		asn := int64(65001)
+		rack := &v1alpha1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "rack"}, Spec: v1alpha1.BGPPeerSpec{ListenRange: "192.0.2.0/24", ASN: &asn}}
+		v1alpha1.SetDefaultsBGPPeer(rack)
+		w.snap.Peers["rack"], w.upBefore = rack, remembered{[]string{"rack/192.0.2.2", "tor/192.0.2.1"}, true}
+		w.start(t)
+		pass(time.Millisecond)
+		if got := w.peersWanted(); got != "[rack/192.0.2.2 tor/192.0.2.1]" || w.applies != 1 {
+			t.Errorf("wanted is %s, after %d times", got, w.applies)
+		}
+	})
+}
+
+// A peer with an address of its own that was up before is no caller, whose absence would be news.
+func TestANamedPeerThatIsAwayMakesNoPlans(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.upBefore = remembered{[]string{"tor/192.0.2.1"}, true}
+		w.start(t)
+		pass(2 * forgetAfter)
+		if made := w.last.Plans.Made; made != 1 {
+			t.Errorf("%d plans were made", made)
+		}
+	})
 }

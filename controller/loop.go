@@ -74,6 +74,7 @@ type Loop struct {
 	plans        report.Plans
 	completeness completeness
 	complete     bool
+	before       []string              // peers whose sessions an earlier process had up, until the first plan
 	kept         []string              // sessions that the memory holds as up; nil: nothing
 	forgetful    bool                  // the memory could not be written
 	noted        map[string]slog.Level // what the log has said of the plan
@@ -198,6 +199,9 @@ func (l *Loop) replan(ctx context.Context) error {
 		return nil
 	}
 	first := l.plan == nil
+	if first {
+		l.recallCallers()
+	}
 	l.plan = plan.Build(l.snap, l.local, l.plan)
 	l.noteProblems(ctx)
 	for _, r := range l.plan.Resets {

@@ -59,8 +59,9 @@ type world struct {
 	remembered []netip.Prefix // nil: nothing is known
 	stores     int
 	diskFull   bool
-	trials     Memory[Trials] // nil: there is none
-	crashed    time.Time      // when the process before this one did
+	upBefore   Memory[[]string] // nil: there is none
+	trials     Memory[Trials]   // nil: there is none
+	crashed    time.Time        // when the process before this one did
 
 	kernel  map[routes.Key]routes.Route
 	foreign string                        // the prefix of a route that is not ours, at the key of ours
@@ -383,7 +384,7 @@ func (w *world) start(t *testing.T) {
 	loop := NewLoop(Options{
 		Node: "node-1", Source: w, Host: host{w, make(chan struct{}, 1)}, Speaker: w,
 		Forwarder: forwarder, Refuser: NewRefuser(&filter{}, log), Reporters: []Reporter{w}, Log: log, Now: time.Now,
-		Prober: prober{w}, Announced: w, Trials: w.trials, Crashed: w.crashed,
+		Prober: prober{w}, Sessions: w.upBefore, Announced: w, Trials: w.trials, Crashed: w.crashed,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var tasks sync.WaitGroup

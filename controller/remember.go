@@ -13,7 +13,7 @@ func (l *Loop) recall() {
 		return
 	}
 	names, known := l.Sessions.Load()
-	l.recallCallers(names)
+	l.before = names
 	if known {
 		l.completeness.before = map[string]bool{}
 		for _, name := range names {

@@ -48,7 +48,7 @@ func (l *Loop) fill(ctx context.Context, r *report.Report) error {
 	if err != nil {
 		return err
 	}
-	l.callers.alive(r.Time, sessions)
+	l.callers.alive(r.Time, sessions, l.isNamed)
 	sweep := time.Duration(l.plan.StaleSweepSeconds) * time.Second
 	l.complete = l.completeness.observe(r.Time, l.plan.Desired, withheldNames(l.plan.Withheld), sessions, sweep)
 	l.remember()
