@@ -102,3 +102,40 @@ func changeOne(b *testing.B, length int32) {
 		p = plan.Build(snap, local, p)
 	}
 }
+
+// written is a cluster in which one BGPAdvertisement forces so many prefixes.
+func written(prefixes int) (*snapshot.Snapshot, plan.Local) {
+	snap, local := large()
+	snap.Services, snap.Slices = cow.Of(map[string]*snapshot.Service{}), cow.Of(map[string]*snapshot.EndpointSlice{})
+	force := true
+	ad := &v1alpha1.BGPAdvertisement{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	for i := range prefixes {
+		ad.Spec.Prefixes = append(ad.Spec.Prefixes, v1alpha1.AdvertisedPrefix{Prefix: fmt.Sprintf("203.0.113.%d/32", i), Force: &force})
+	}
+	v1alpha1.SetDefaultsBGPAdvertisement(ad)
+	snap.Advertisements["default"] = ad
+	return snap, local
+}
+
+func BenchmarkWholeBuildOfWrittenPrefixes(b *testing.B) {
+	snap, local := written(256)
+	for b.Loop() {
+		plan.Build(snap, local, nil)
+	}
+}
+
+// What a written prefix takes does not grow with the number of Nodes.
+func TestAWrittenPrefixCostsItsOwn(t *testing.T) {
+	bytes := func(prefixes int) int64 {
+		snap, local := written(prefixes)
+		return testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				plan.Build(snap, local, nil)
+			}
+		}).AllocedBytesPerOp()
+	}
+	if each := (bytes(256) - bytes(1)) / 255; each > 4<<10 {
+		t.Errorf("each takes %d bytes in a cluster of 5000 nodes", each)
+	}
+}

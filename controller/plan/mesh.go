@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -38,11 +37,7 @@ func (b *builder) planMesh() {
 		return
 	}
 	reflectors := 0
-	for _, name := range slices.Sorted(maps.Keys(b.snap.Nodes)) {
-		node := b.snap.Nodes[name]
-		if node.Name == b.node.Name {
-			continue
-		}
+	for _, node := range b.otherNodes() {
 		other := b.partOf(node)
 		if other.reflector {
 			reflectors++

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
+	"github.com/fairway-bgp/fairway/controller/snapshot"
 )
 
 // literals are the prefixes that are advertised as BGPAdvertisements write them.
@@ -28,17 +29,21 @@ func forced(p v1alpha1.AdvertisedPrefix) bool { return p.Force != nil && *p.Forc
 // listenToPrefixes finds out which of the written prefixes are said, and why the others are not.
 func (a *announcer) listenToPrefixes() {
 	a.literals.by = map[netip.Prefix][]int{}
+	var others []*snapshot.Node
 	for i := range a.sayings {
 		spec := a.sayings[i].spec
-		if spec == nil {
+		if spec == nil || len(spec.Prefixes) == 0 {
 			continue
+		}
+		if others == nil {
+			others = a.b.otherNodes()
 		}
 		for _, p := range spec.Prefixes {
 			prefix, err := netip.ParsePrefix(p.Prefix)
 			if err != nil {
 				continue // validation has spoken of it
 			}
-			if reason, message := a.b.mayNotSay(prefix); reason != "" {
+			if reason, message := a.b.mayNotSay(prefix, others); reason != "" {
 				a.literals.silent = append(a.literals.silent, literal{i, prefix, reason, message})
 				a.b.refuse(a.sayings[i].ref, prefix.String(), reason, message)
 				continue
@@ -55,7 +60,7 @@ func (a *announcer) listenToPrefixes() {
 
 // mayNotSay returns why a prefix is advertised by nobody who writes it down, even by force; "":
 // it may be. What covers more than what is named here is left to who writes it.
-func (b *builder) mayNotSay(prefix netip.Prefix) (reason, message string) {
+func (b *builder) mayNotSay(prefix netip.Prefix, others []*snapshot.Node) (reason, message string) {
 	if prefix.Bits() == 0 {
 		return ReasonDefaultRoute, "a default route is not advertised: a node is no way to everywhere, and every node has one"
 	}
@@ -70,11 +75,7 @@ func (b *builder) mayNotSay(prefix netip.Prefix) (reason, message string) {
 				"write services with addressTypes, and aggregation for shorter prefixes", s)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.snap.Nodes)) {
-		node := b.snap.Nodes[name]
-		if node.Name == b.node.Name {
-			continue
-		}
+	for _, node := range others {
 		if prefix.IsSingleIP() && slices.Contains(node.Addresses, prefix.Addr()) {
 			return ReasonAddressOfNode, fmt.Sprintf("the prefix is an address of Node %s", node.Name)
 		}
@@ -85,6 +86,17 @@ func (b *builder) mayNotSay(prefix netip.Prefix) (reason, message string) {
 		}
 	}
 	return "", ""
+}
+
+// otherNodes returns all Nodes but this one, sorted by name.
+func (b *builder) otherNodes() []*snapshot.Node {
+	nodes := make([]*snapshot.Node, 0, len(b.snap.Nodes))
+	for _, name := range slices.Sorted(maps.Keys(b.snap.Nodes)) {
+		if name != b.node.Name {
+			nodes = append(nodes, b.snap.Nodes[name])
+		}
+	}
+	return nodes
 }
 
 // leadsTo reports whether this node knows what to do with a prefix: it has a route of exactly

@@ -71,13 +71,10 @@ func (h heardRelay) key() string { return fmt.Sprint(h.nextHops, h.attributes) }
 
 // planRelays fills Desired.Relays: what other nodes tell this one and it tells routers.
 func (a *announcer) planRelays() {
-	var from []string // shared by all
-	for _, t := range a.b.targets {
-		if t.mesh {
-			from = append(from, t.peer.Name)
-		}
+	if !slices.ContainsFunc(a.sayings, func(s saying) bool { return s.spec != nil && s.spec.FromMesh != nil }) {
+		return
 	}
-	slices.Sort(from)
+	from := a.b.peersWhere(func(t target) bool { return t.mesh }) // shared by all
 	for _, kind := range a.b.fromMeshKinds() {
 		for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
 			rules := slices.DeleteFunc(slices.Clone(kind.rules), func(r bgp.PrefixRule) bool { return bgp.FamilyOf(r.Prefix.Addr()) != family })
