@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -367,7 +366,7 @@ func (f *Forwarder) fill(r *report.Report) {
 	defer f.mu.Unlock()
 	r.RoutesSynced = f.synced
 	r.Refusals = map[report.Refusal]int{}
-	for _, prefix := range slices.SortedFunc(maps.Keys(f.refused), comparePrefixes) {
+	for _, prefix := range slices.SortedFunc(maps.Keys(f.refused), netip.Prefix.Compare) {
 		for _, refusal := range f.refused[prefix] {
 			r.Refusals[report.Refusal{Peer: plan.ObjectOf(refusal.Object.Name), Reason: refusal.Reason}]++
 			if len(r.Refused) < maxRefusedListed {
@@ -377,10 +376,6 @@ func (f *Forwarder) fill(r *report.Report) {
 			}
 		}
 	}
-}
-
-func comparePrefixes(a, b netip.Prefix) int {
-	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
 // signal makes a channel of capacity one readable.

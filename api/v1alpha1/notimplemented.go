@@ -25,8 +25,6 @@ var peerFieldsWithoutEffect = []without[BGPPeerSpec]{
 	{"spec.bfd", func(s *BGPPeerSpec) bool { return s.BFD != nil }},
 }
 
-var advertisementFieldsWithoutEffect []without[BGPAdvertisementSpec]
-
 // NotImplemented returns the paths of fields that have no effect in this release and are
 // set to something other than their default, such as "spec.bmp"; where only some values of
 // a field have none, the value follows, as in "spec.topology.type RouteReflectors". The rest
@@ -40,10 +38,8 @@ func (p *BGPPeer) NotImplemented() []string {
 	return setWithoutEffect(&p.Spec, peerFieldsWithoutEffect)
 }
 
-// NotImplemented is as that of [BGPSpeaker].
-func (a *BGPAdvertisement) NotImplemented() []string {
-	return setWithoutEffect(&a.Spec, advertisementFieldsWithoutEffect)
-}
+// NotImplemented is as that of [BGPSpeaker]: every field has an effect.
+func (*BGPAdvertisement) NotImplemented() []string { return nil }
 
 func setWithoutEffect[Spec any](spec *Spec, table []without[Spec]) []string {
 	var paths []string

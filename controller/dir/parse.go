@@ -86,9 +86,7 @@ func assemble(objects []object) (*snapshot.Snapshot, []Problem) {
 	})
 	slices.SortFunc(snap.APIServers, netip.Addr.Compare)
 	snap.APIServers = slices.Compact(snap.APIServers)
-	slices.SortFunc(snap.ServiceCIDRs, func(a, b netip.Prefix) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
-	})
+	slices.SortFunc(snap.ServiceCIDRs, netip.Prefix.Compare)
 	snap.ServiceCIDRs = slices.Compact(snap.ServiceCIDRs)
 	return snap, problems
 }

@@ -7,7 +7,6 @@
 package kube
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -219,9 +218,7 @@ func (s *Source) build() *snapshot.Snapshot {
 
 func (s *Source) prefixes() []netip.Prefix {
 	all := slices.Concat(slices.Collect(maps.Values(s.serviceCIDRs.view()))...)
-	slices.SortFunc(all, func(a, b netip.Prefix) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
-	})
+	slices.SortFunc(all, netip.Prefix.Compare)
 	return slices.Compact(all)
 }
 

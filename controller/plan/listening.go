@@ -92,7 +92,7 @@ func (b *builder) listener(p *v1alpha1.BGPPeer, older []listener) (listener, boo
 // one: it knows of none that has none.
 func (b *builder) contradicts(l listener, older []listener) string {
 	for _, o := range older {
-		inside, around := o.contains(l.Prefix), l.contains(o.Prefix)
+		inside, around := within(l.Prefix, o.Prefix), within(o.Prefix, l.Prefix)
 		switch {
 		case inside && around:
 			return fmt.Sprintf("%s is already the listenRange of the older %s; write another one, or delete one of the two", l.Prefix, o.ref())
@@ -108,8 +108,4 @@ func (b *builder) contradicts(l listener, older []listener) string {
 		}
 	}
 	return ""
-}
-
-func (l listener) contains(p netip.Prefix) bool {
-	return l.Prefix.Bits() <= p.Bits() && l.Prefix.Contains(p.Addr())
 }

@@ -163,5 +163,5 @@ func (b *builder) meshImports() []bgp.PrefixRule {
 }
 
 func compareRules(a, b bgp.PrefixRule) int {
-	return cmp.Or(comparePrefixes(a.Prefix, b.Prefix), cmp.Compare(a.MinLength, b.MinLength), cmp.Compare(a.MaxLength, b.MaxLength))
+	return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.MinLength, b.MinLength), cmp.Compare(a.MaxLength, b.MaxLength))
 }

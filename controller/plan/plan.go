@@ -240,7 +240,7 @@ func (b *builder) refuse(object Ref, subject, reason, message string) {
 func (p *Plan) sort() {
 	p.sortRefusals()
 	slices.SortFunc(p.Verdicts, func(a, b Verdict) int { return compareRefs(a.Object, b.Object) })
-	slices.SortFunc(p.Desired.Listens, func(a, b bgp.Listen) int { return comparePrefixes(a.Prefix, b.Prefix) })
+	slices.SortFunc(p.Desired.Listens, func(a, b bgp.Listen) int { return a.Prefix.Compare(b.Prefix) })
 	slices.SortFunc(p.Desired.Peers, func(a, b bgp.Peer) int { return cmp.Compare(a.Name, b.Name) })
 }
 
@@ -253,10 +253,6 @@ func (p *Plan) sortRefusals() {
 
 func compareRefs(a, b Ref) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
-}
-
-func comparePrefixes(a, b netip.Prefix) int {
-	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
 // verdict notes whether an object can be used as it stands.

@@ -201,7 +201,7 @@ func (b *builder) sharedWith(peer bgp.Peer, family bgp.Family) (out []netip.Pref
 			out = append(out, n.Prefix)
 		}
 	}
-	slices.SortFunc(out, comparePrefixes)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }
 

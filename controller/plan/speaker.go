@@ -323,7 +323,7 @@ func (b *builder) nodesPodCIDRs() []bgp.PrefixRule {
 			rules = append(rules, bgp.PrefixRule{Prefix: p, MinLength: uint8(p.Bits()), MaxLength: uint8(p.Bits())})
 		}
 	}
-	slices.SortFunc(rules, func(a, b bgp.PrefixRule) int { return comparePrefixes(a.Prefix, b.Prefix) })
+	slices.SortFunc(rules, func(a, b bgp.PrefixRule) int { return a.Prefix.Compare(b.Prefix) })
 	return slices.Compact(rules)
 }
 

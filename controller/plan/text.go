@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -48,7 +49,7 @@ func (p *Plan) writeSpeaker(b *strings.Builder) {
 
 // writeAdvertisements tells what is said to whom, and what of it is not forwarded.
 func (p *Plan) writeAdvertisements(b *strings.Builder) {
-	for _, prefix := range slices.SortedFunc(p.Desired.Advertisements.Keys(), comparePrefixes) {
+	for _, prefix := range slices.SortedFunc(p.Desired.Advertisements.Keys(), netip.Prefix.Compare) {
 		audience, _ := p.Desired.Advertisements.Get(prefix)
 		for _, export := range audience.Exports {
 			fmt.Fprintf(b, "advertise %s to %s", prefix, strings.Join(export.To, " "))

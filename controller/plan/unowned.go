@@ -33,7 +33,7 @@ func (a *announcer) unowned() []netip.Prefix {
 			out = a.owned.appendWithout(out, prefix)
 		}
 	}
-	slices.SortFunc(out, comparePrefixes)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }
 
@@ -99,7 +99,7 @@ type prefixSet struct {
 }
 
 func newPrefixSet(all map[netip.Prefix]bool) *prefixSet {
-	return &prefixSet{all, slices.SortedFunc(maps.Keys(all), comparePrefixes)}
+	return &prefixSet{all, slices.SortedFunc(maps.Keys(all), netip.Prefix.Compare)}
 }
 
 // cover reports whether one of the set covers the prefix, or is the same.

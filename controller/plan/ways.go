@@ -212,7 +212,7 @@ func (t *tracer) follow(prefix netip.Prefix) []routes.NextHop {
 
 // catch notes a circle of prefixes, each with the next one in the fixed order of all.
 func (t *tracer) catch(circle []netip.Prefix) {
-	sorted := slices.SortedFunc(slices.Values(circle), comparePrefixes)
+	sorted := slices.SortedFunc(slices.Values(circle), netip.Prefix.Compare)
 	for i, prefix := range sorted {
 		t.out.caught[prefix] = sorted[(i+1)%len(sorted)]
 	}
