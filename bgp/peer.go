@@ -23,7 +23,7 @@ func (r PrefixRule) Matches(p netip.Prefix) bool {
 		p.Bits() >= r.Prefix.Bits() && r.Prefix.Contains(p.Addr())
 }
 
-// String renders the rule as "10.244.0.0/16 le 24 ge 16".
+// String renders the rule as "10.244.0.0/16 ge 16 le 24".
 func (r PrefixRule) String() string {
 	return fmt.Sprintf("%s ge %d le %d", r.Prefix, r.MinLength, r.MaxLength)
 }

@@ -143,100 +143,19 @@ func TestThePathsThatAreLearnedAreThoseAnnounced(t *testing.T) {
 	r.stillAlive(one, two)
 }
 
-// severalPaths is speakers 1, 3 and 4 as clients of the reflector 2, and 5 as one that is told
-// several paths.
-func severalPaths(t *testing.T, sendMax uint8) *fabric {
-	f := newFabric(t, 5)
-	for _, client := range []int{1, 3, 4, 5} {
-		f.link(client, bgp.Client, 2, bgp.NoReflection)
-	}
-	f.want(2).Peers[3].AddPaths.SendMax = sendMax
-	f.want(5).Peers[0].AddPaths.Receive = true
-	return f
-}
-
-const service = "10.96.0.10/32"
-
-func TestAReflectorTellsAClientSeveralPaths(t *testing.T) {
-	f := severalPaths(t, 2)
-	f.apply(1, 2, 3, 4, 5)
-	f.up()
-	if s := f.at(2).session("node-5"); !s.Families[0].SendsPaths || !slices.Contains(s.Capabilities, "add-path send") {
-		t.Fatalf("not negotiated: %+v", s)
-	}
-	both := []string{service + " 127.0.2.1@node-2", service + " 127.0.2.4@node-2"}
-	for range 3 {
-		f.originate(1, service, &bgp.Attributes{})
-		f.apply(1)
-		f.at(5).learns(both[0])
-		f.originate(4, service, &bgp.Attributes{})
-		f.apply(4)
-		f.at(5).learns(both[0] + " 127.0.2.4@node-2")
-		f.hears(3, 2, passed(service, 1, 2)) // the best alone
-
-		f.originate(1, service, nil)
-		f.apply(1)
-		f.at(5).learns(both[1])
-		f.originate(4, service, nil)
-		f.apply(4)
-		f.at(5).learns()
-	}
-
-	t.Log("a third is not told while there are two, and takes the place of one that goes")
-	for _, n := range []int{1, 4, 3} {
-		f.originate(n, service, &bgp.Attributes{})
-		f.apply(n)
-		f.hears(2, n, own(service, n))
-	}
-	f.originate(1, pods1, &bgp.Attributes{}) // told after all that
-	f.apply(1)
-	two := service + " 127.0.2.1@node-2 127.0.2.4@node-2"
-	f.at(5).learns(two, pods1+" 127.0.2.1@node-2")
-	f.originate(4, service, nil)
-	f.apply(4)
-	f.at(5).learns(service+" 127.0.2.1@node-2 127.0.2.3@node-2", pods1+" 127.0.2.1@node-2")
-}
-
-// GoBGP would leave what others tell with a peer of several paths that no longer hears it.
-func TestAPeerOfSeveralPathsThatNoLongerHearsAnotherIsReset(t *testing.T) {
-	f := severalPaths(t, 2)
-	f.originate(1, pods1, &bgp.Attributes{})
-	f.originate(4, pods4, &bgp.Attributes{})
-	f.apply(1, 2, 3, 4, 5)
-	f.up()
-	all := []string{passed(pods1, 1, 2), passed(pods4, 4, 2)}
-	f.hears(5, 2, all...)
-	f.hears(3, 2, all...)
-	before, others := f.at(2).session("node-5").Since, f.at(2).session("node-3").Since
-
-	t.Log("a change after which it hears as much as before")
-	f.part(2, 3, bgp.NonClient)
-	f.apply(2)
-	f.hears(3, 2, all...)
-	if now := f.at(2).session("node-5").Since; !now.Equal(before) {
-		t.Error("the session was reset for nothing")
-	}
-
-	f.part(2, 4, bgp.NonClient)
-	f.part(2, 5, bgp.NonClient)
-	f.apply(2)
-	f.hears(5, 2, passed(pods1, 1, 2))
-	f.hears(3, 2, passed(pods1, 1, 2))
-	if s := f.at(2).session("node-5"); !s.Since.After(before) || !strings.Contains(s.LastError, "several paths") {
-		t.Errorf("not reset with words: %+v", s)
-	}
-	if now := f.at(2).session("node-3").Since; !now.Equal(others) {
-		t.Error("a session of one path was reset")
-	}
-}
-
 // A path of ours whose audience changes has to be withdrawn from a peer that is told several
 // paths: GoBGP would tell it nothing of the path as it is now, and leave the old one.
 func TestWhatAPeerOfSeveralPathsNoLongerHearsIsWithdrawn(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, seed))
-	f := severalPaths(t, 1+uint8(random.IntN(3)))
+	f := newFabric(t, 5)
+	for _, client := range []int{1, 3, 4} {
+		f.link(client, bgp.Client, 2, bgp.NoReflection)
+	}
+	f.link(5, bgp.NoReflection, 2, bgp.NoReflection)
+	f.want(2).Peers[3].AddPaths.SendMax = 1 + uint8(random.IntN(3))
+	f.want(5).Peers[0].AddPaths.Receive = true
 	f.apply(1, 2, 3, 4, 5)
 	f.up()
 	before := f.since()

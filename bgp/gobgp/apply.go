@@ -20,8 +20,8 @@ type held struct {
 	config     *bgp.Config // nil: it does not run
 	gr         gracefulRestart
 	started    time.Time
-	restarting bool                // the next peers are the first of this process, and our routes are in the kernel
-	late       map[netip.Addr]bool // peers that were held down when these were added, and may keep our routes
+	restarting bool                    // the next peers are the first of this process, and our routes are in the kernel
+	late       map[netip.Addr]bgp.Peer // peers that were held down when these were added, and may keep our routes
 	policy     policy
 	request    *api.SetPoliciesRequest // the policy as GoBGP has it
 	peers      map[netip.Addr]heldPeer
@@ -74,17 +74,16 @@ func (s *Speaker) applyWhole(ctx context.Context, want bgp.Desired) error {
 		return err
 	}
 	now := audiences(w)
-	w.relays = relaysOf(want.Relays, w, want.Config.ASN)
+	w.relays = relaysOf(w, want.Config.ASN)
 	// The names have to be known before the first path of a new peer arrives.
 	s.publish(want, w, now, errors.Join(errs...))
 
 	next, byPrefix := s.nextPolicy(w, now, want.Config.ASN)
-	remarked, muted := s.held.policy.remarked(next), s.muted(w, next)
+	remarked := s.held.policy.remarked(next)
 	if err := s.setPolicy(ctx, s.held.policy.with(next)); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
 	errs = append(errs, s.refreshPeers(ctx, w, remarked)...)
-	errs = append(errs, s.resetPeers(ctx, muted)...)
 	errs = append(errs, s.deletePeers(ctx, w)...)
 	errs = append(errs, s.applyListen(ctx, w.listens)...)
 	errs = append(errs, s.applyPaths(ctx, byPrefix)...)

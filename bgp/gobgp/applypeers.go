@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
@@ -50,7 +49,7 @@ func (s *Speaker) softReset(ctx context.Context, p bgp.Peer, direction api.Reset
 // deletePeers removes the peers that are not wanted.
 func (s *Speaker) deletePeers(ctx context.Context, w wanted) []error {
 	var errs []error
-	for _, addr := range slices.SortedFunc(maps.Keys(s.gone(w)), netip.Addr.Compare) {
+	for _, addr := range sortedAddrs(s.gone(w)) {
 		if wanted, down := w.down[addr]; down && wanted.Shutdown {
 			errs = append(errs, s.tellShutdown(ctx, wanted))
 		}
@@ -124,7 +123,7 @@ func (s *Speaker) applyPeers(ctx context.Context, w wanted) []error {
 		errs = append(errs, s.applyPeer(ctx, w.peers[addr]))
 	}
 	if ctx.Err() == nil && len(w.peers) > 0 && s.held.restarting {
-		s.held.restarting, s.held.late = false, heldDown(s.want.Peers)
+		s.held.restarting, s.held.late = false, maps.Clone(w.down)
 	}
 	return errs
 }

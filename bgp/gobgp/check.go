@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fairway-bgp/fairway/bgp"
@@ -23,7 +24,8 @@ type wanted struct {
 	ads    map[netip.Prefix]*bgp.Audience
 
 	listens []bgp.Listen
-	relays  []wantedRelay
+	relayed []bgp.Relay
+	relays  []wantedRelay // the same, resolved
 }
 
 // check splits what can work from what cannot, and leaves out the peers that are to be down:
@@ -55,6 +57,15 @@ func check(want bgp.Desired) (wanted, []error) {
 		}
 		w.peers[p.Address] = p
 		w.byName[p.Name] = p.Address
+	}
+	for _, r := range want.Relays {
+		rules, err := normalRules(r.Prefixes)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("passing on what %s tells: %w", strings.Join(r.From, ", "), err))
+			continue
+		}
+		r.Prefixes = rules
+		w.relayed = append(w.relayed, r)
 	}
 	for prefix, audience := range want.Advertisements.All() {
 		if !advertisable(prefix) {
@@ -165,7 +176,7 @@ func normalRules(rules []bgp.PrefixRule) ([]bgp.PrefixRule, error) {
 	var normal []bgp.PrefixRule
 	for _, r := range rules {
 		if !r.Prefix.IsValid() || r.Prefix.Addr().Is4In6() || r.Prefix.Addr().Zone() != "" {
-			return nil, fmt.Errorf("its import rule %s has no valid prefix", r)
+			return nil, fmt.Errorf("the rule %s has no valid prefix", r)
 		}
 		r.Prefix = r.Prefix.Masked()
 		r.MinLength = max(r.MinLength, uint8(r.Prefix.Bits()))

@@ -70,7 +70,7 @@ func (w wanted) members(to *bgp.Audience, family bgp.Family) map[netip.Addr]memb
 func (c class) key(except map[netip.Addr]bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d", c.family)
-	for _, addr := range slices.SortedFunc(maps.Keys(c.members), netip.Addr.Compare) {
+	for _, addr := range sortedAddrs(c.members) {
 		if !except[addr] {
 			fmt.Fprintf(&b, " %s(%s)", addr, c.members[addr].attributes)
 		}

@@ -3,9 +3,7 @@ package gobgp
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 
 	api "github.com/osrg/gobgp/v3/api"
 	"github.com/osrg/gobgp/v3/pkg/log"
@@ -73,7 +71,7 @@ func refusedASN(fields log.Fields) (asn uint32) {
 // their session is ended for it.
 func (b *policyBuilder) externalStatements(p policy) []*api.Statement {
 	var peers []netip.Addr
-	for _, addr := range slices.SortedFunc(maps.Keys(p.imports), netip.Addr.Compare) {
+	for _, addr := range sortedAddrs(p.imports) {
 		if p.imports[addr].external {
 			peers = append(peers, addr)
 		}

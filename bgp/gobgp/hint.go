@@ -15,7 +15,7 @@ func whyNotUp(attempt, lastDown string, state bgp.SessionState, p bgp.Peer) stri
 		return attempt + " (so it looks, too, when the two sides have different passwords, or the other has none)"
 	case strings.Contains(attempt, "i/o timeout"):
 		return attempt + " (so it looks, too, when the other side has a password)"
-	case state == bgp.OpenSent && p.TTLSecurityHops > 0:
+	case state == bgp.OpenSent && p.TTLSecurityHops > 0 && !strings.Contains(attempt, "NOTIFICATION"):
 		return "connected, and nothing has come from it: what it sends with a time to live that is too low for ttlSecurityHops is dropped unseen"
 	}
 	if attempt != "" && lastDown != "" && attempt != lastDown {

@@ -19,6 +19,8 @@ func TestSilenceIsExplained(t *testing.T) {
 		"no answer, without one":              {attempt: timeout, peer: bgp.Peer{}, want: "when the other side has a password"},
 		"an answer":                           {attempt: "connection refused", peer: bgp.Peer{Password: "x"}, want: "connection refused"},
 		"connected, and then silence, GTSM":   {state: bgp.OpenSent, peer: bgp.Peer{TTLSecurityHops: 1}, want: "ttlSecurityHops"},
+		"refused, then silent, GTSM":          {attempt: "connecting: connection refused", state: bgp.OpenSent, peer: bgp.Peer{TTLSecurityHops: 1}, want: "ttlSecurityHops"},
+		"answered, and not agreed, GTSM":      {attempt: "we sent NOTIFICATION bad peer AS", state: bgp.OpenSent, peer: bgp.Peer{TTLSecurityHops: 1}, want: "bad peer AS"},
 		"connected, without GTSM":             {state: bgp.OpenSent, peer: bgp.Peer{}},
 		"passive, with a password":            {peer: bgp.Peer{Passive: true, Password: "x"}, want: "without our password"},
 		"passive, without one":                {peer: bgp.Peer{Passive: true}, want: "with a password"},

@@ -74,7 +74,7 @@ func (s *Speaker) enforceLimits(ctx context.Context) (next time.Duration) {
 	return min(max(next, time.Duration(told)*limitPeriodPerPrefix), idleLimitPeriod)
 }
 
-// enforceLimit returns how many prefixes had to be counted.
+// enforceLimit returns how many prefixes will have to be counted the next time.
 func (s *Speaker) enforceLimit(ctx context.Context, p heldPeer) (told uint64, err error) {
 	if p.over != nil {
 		if p.over.keepsDown(p.Limit, time.Now()) {
@@ -98,7 +98,7 @@ func (s *Speaker) enforceLimit(ctx context.Context, p heldPeer) (told uint64, er
 		told += received
 		if received > uint64(p.Limit.Max) {
 			o := &over{family: familyOf(af.GetConfig().GetFamily()), told: int(min(received, math.MaxInt32)), limit: p.Limit.Max, at: time.Now()}
-			return told, s.endOver(ctx, p, o)
+			return 0, s.endOver(ctx, p, o)
 		}
 	}
 	return told, nil

@@ -20,7 +20,7 @@ type ownAS struct {
 // the way: it forgets to withdraw the path that a looping one replaces.
 func (b *policyBuilder) loopStatements(p policy) []*api.Statement {
 	groups, special := map[ownAS][]netip.Addr{}, []netip.Addr(nil)
-	for _, addr := range slices.SortedFunc(maps.Keys(p.imports), netip.Addr.Compare) {
+	for _, addr := range sortedAddrs(p.imports) {
 		if own := p.imports[addr].own; own != (ownAS{}) {
 			groups[own] = append(groups[own], addr)
 			special = append(special, addr)

@@ -97,10 +97,7 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 		Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
 		Actions:    &api.Actions{RouteAction: api.RouteAction_ACCEPT},
 	}}, b.loopStatements(p)...)
-	statements = append(append(statements, b.externalStatements(p)...), b.shutdownStatement())
-	if len(p.reflected)+len(p.relays) > 0 {
-		statements = append(statements, unmark())
-	}
+	statements = append(append(statements, b.externalStatements(p)...), b.shutdownStatement(), unmark())
 	statements = append(statements, b.importRelays(p)...)
 	for i, group := range groupByRules(p.imports) {
 		for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
@@ -215,7 +212,7 @@ type ruleGroup struct {
 func groupByRules(imports map[netip.Addr]imported) []ruleGroup {
 	var groups []ruleGroup
 	index := map[string]int{}
-	for _, addr := range slices.SortedFunc(maps.Keys(imports), netip.Addr.Compare) {
+	for _, addr := range sortedAddrs(imports) {
 		var key strings.Builder
 		fmt.Fprintln(&key, imports[addr].from, imports[addr].mark)
 		if pref := imports[addr].pref; pref != nil {
@@ -303,7 +300,7 @@ func groupByExport(members map[netip.Addr]member) []exportGroup {
 	}
 	index := map[export]int{}
 	var groups []exportGroup
-	for _, addr := range slices.SortedFunc(maps.Keys(members), netip.Addr.Compare) {
+	for _, addr := range sortedAddrs(members) {
 		m := members[addr]
 		i, known := index[export{m.nextHop, m.localASN, m.attributes}]
 		if !known {

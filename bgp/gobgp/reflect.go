@@ -221,6 +221,10 @@ func checkReflection(p bgp.Peer) error {
 		return fmt.Errorf("its cluster ID %s is not an IPv4 address in form, other than 0.0.0.0", id)
 	case p.Reflection != bgp.NoReflection && !id.IsValid():
 		return errors.New("it takes part in route reflection and has no cluster ID")
+	case p.Reflection != bgp.NoReflection && p.AddPaths.SendMax > 0:
+		// GoBGP tells such a peer nothing of a path that has come to be one that it may not hear, and
+		// so withdraws nothing.
+		return errors.New("it takes part in route reflection and is told several paths to a prefix")
 	}
 	return nil
 }

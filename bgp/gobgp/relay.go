@@ -41,9 +41,9 @@ type wantedRelay struct {
 
 // relaysOf resolves what is to be passed on, by family. Peers within our AS hear none of it: to
 // pass on there what comes from there is reflection.
-func relaysOf(list []bgp.Relay, w wanted, asn uint32) []wantedRelay {
+func relaysOf(w wanted, asn uint32) []wantedRelay {
 	var out []wantedRelay
-	for _, r := range list {
+	for _, r := range w.relayed {
 		audience := &bgp.Audience{Exports: r.Exports}
 		for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
 			now := wantedRelay{relay: relay{class: class{family: family, members: w.members(audience, family)}, nextHops: r.NextHops}}
@@ -193,21 +193,31 @@ func relayStatements(name string, conditions *api.Conditions, m member, r relay,
 	return []*api.Statement{{Name: name + "-large", Conditions: conditions, Actions: &api.Actions{LargeCommunity: add}}, accept}
 }
 
-// relaysOn returns the numbers of the relays that a path belongs to.
+// relaysOn returns the numbers of the relays by which a path is passed on.
 func relaysOn(p *api.Path) (numbers []int) {
 	for _, packed := range p.GetPattrs() {
-		var large api.LargeCommunitiesAttribute
-		if packed.UnmarshalTo(&large) != nil {
-			continue // another attribute
-		}
-		for _, c := range large.GetCommunities() {
-			if c.GetGlobalAdmin() == internalASN && c.GetLocalData1() == relayKind {
-				numbers = append(numbers, int(c.GetLocalData2()))
+		switch packed.MessageName() {
+		case "apipb.LargeCommunitiesAttribute":
+			var large api.LargeCommunitiesAttribute
+			_ = packed.UnmarshalTo(&large) // one that is not what it is called has none
+			for _, c := range large.GetCommunities() {
+				if c.GetGlobalAdmin() == internalASN && c.GetLocalData1() == relayKind {
+					numbers = append(numbers, int(c.GetLocalData2()))
+				}
+			}
+		case "apipb.CommunitiesAttribute":
+			var plain api.CommunitiesAttribute
+			_ = packed.UnmarshalTo(&plain)
+			if slices.ContainsFunc(plain.GetCommunities(), staysHere) {
+				return nil
 			}
 		}
 	}
 	return numbers
 }
+
+// staysHere recognises NO_EXPORT, NO_ADVERTISE and NO_EXPORT_SUBCONFED (RFC 1997).
+func staysHere(community uint32) bool { return community >= 0xffffff01 && community <= 0xffffff03 }
 
 // relayedTo returns how many prefixes are passed on to a peer.
 func (v *view) relayedTo(addr netip.Addr, family bgp.Family, counts ribCounts) (sum int) {

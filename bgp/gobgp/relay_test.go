@@ -73,7 +73,7 @@ func TestAGatewayPassesOnWhatNodesTell(t *testing.T) {
 	f.hasASPath(tor, pods2, ourASN)
 	f.at(gateway).eventually("the count of what is told", func() (string, bool) {
 		four, five := f.at(gateway).session("node-4").Families, f.at(gateway).session("node-5").Families
-		return f2s(four) + f2s(five), len(four) == 1 && four[0].Advertised == 3 && four[0].Relayed == 2 && len(five) == 1 && five[0].Advertised == 1
+		return f2s(four) + f2s(five), len(four) == 1 && four[0].Advertised == 2 && four[0].Relayed == 1 && len(five) == 1 && five[0].Advertised == 1
 	})
 	f.originate(2, pods2, nil)
 	f.apply(2)
@@ -133,6 +133,46 @@ func TestMarksThatARouterSendsPassNothingOn(t *testing.T) {
 	r.eventually("all of it", func() (string, bool) { got := r.listed(); return got, strings.Count(got, "\n") == 3 })
 	r.hears(third, "10.1.1.0/24 via 192.0.2.3")
 	r.hears(outside)
+}
+
+// What came before anything was passed on bears no marks either: its import is not looked at again.
+func TestMarksFromBeforeTheFirstRelayPassNothingOn(t *testing.T) {
+	r := newRig(t, Options{})
+	node, other, router := r.peer(1), r.peer(2), r.peer(3)
+	node.ASN, other.ASN = ourASN, ourASN
+	want := bgp.Desired{Config: r.config(), Peers: []bgp.Peer{node, other, router}}
+	r.apply(want)
+	one, two := r.fake(1), r.fake(2)
+	one.asn, two.asn = ourASN, ourASN
+	inside, planter := r.connect(one), r.connect(two)
+	inside.announceMarked(t, "10.1.1.0/24")
+	planter.announceMarked(t, "10.2.2.0/24")
+	r.eventually("both", func() (string, bool) { got := r.listed(); return got, strings.Count(got, "\n") == 1 })
+	want.Relays = []bgp.Relay{
+		{From: []string{"peer-1"}, Prefixes: []bgp.PrefixRule{rule("10.1.0.0/16", 16, 24)}, Exports: []bgp.Export{{To: []string{"peer-3"}}}},
+	}
+	r.apply(want)
+	third := r.connect(r.fake(3))
+	r.hears(third, "10.1.1.0/24 via 192.0.2.3")
+}
+
+// A relay that no prefix can be made of affects itself alone.
+func TestARelayWithoutAValidPrefixAffectsItselfAlone(t *testing.T) {
+	r := newRig(t, Options{})
+	node, router := r.peer(1), r.peer(2)
+	node.ASN = ourASN
+	good := bgp.Relay{From: []string{"peer-1"}, Prefixes: []bgp.PrefixRule{rule("10.1.0.0/16", 16, 24)}, Exports: []bgp.Export{{To: []string{"peer-2"}}}}
+	bad := good
+	bad.Prefixes = []bgp.PrefixRule{{}}
+	err := r.tryApply(bgp.Desired{Config: r.config(), Peers: []bgp.Peer{node, router}, Relays: []bgp.Relay{bad, good}})
+	if got := bgp.Errors(err); len(got) != 1 || !strings.Contains(got[0].Error(), "passing on what peer-1 tells") {
+		t.Errorf("errors %v", got)
+	}
+	inside := r.fake(1)
+	inside.asn = ourASN
+	first, second := r.connect(inside), r.connect(r.fake(2))
+	first.announceMarked(t, "10.1.1.0/24")
+	r.hears(second, "10.1.1.0/24 via 192.0.2.2")
 }
 
 // TestRelaysAtRandom goes from any relays and prefixes to any others, and no session is touched.

@@ -6,26 +6,14 @@ import (
 	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
-
-	"github.com/fairway-bgp/fairway/bgp"
 )
 
 // restarts reports whether the peer is to be told, when it is added, that we have restarted
 // with our routes still in the kernel.
 func (h *held) restarts(addr netip.Addr, conf *api.Peer) bool {
-	late := h.late[addr] && time.Since(h.started) <= h.gr.restartTime
+	_, late := h.late[addr]
+	late = late && time.Since(h.started) <= h.gr.restartTime
 	return (h.restarting || late) && conf.GetGracefulRestart().GetEnabled()
-}
-
-// heldDown returns the peers that are not spoken to for the time being.
-func heldDown(peers []bgp.Peer) map[netip.Addr]bool {
-	down := map[netip.Addr]bool{}
-	for _, p := range peers {
-		if p.Down != "" {
-			down[p.Address] = true
-		}
-	}
-	return down
 }
 
 // rearm adds the peers again that were to be told of our restart and have not come up yet.

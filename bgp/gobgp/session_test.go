@@ -367,6 +367,7 @@ func TestMalformedUpdatesThatEndNoSessionAreShown(t *testing.T) {
 	for msg, want := range map[string]string{
 		treatedAsWithdraw:   "treated as a withdrawal: bad origin",
 		attributesDiscarded: "discarded: bad origin",
+		familyDisabled:      "ignored",
 		familyNotDisabled:   "ignored",
 	} {
 		l.Warn(msg, log.Fields{"Key": peer.String(), "Error": errors.New("bad origin")})
