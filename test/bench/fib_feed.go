@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/binary"
 	"net/netip"
+
+	"github.com/fairway-bgp/fairway/test/raw"
 )
 
 // feed is a set of prefixes with the next hops that the sender tells for them.
@@ -96,18 +98,10 @@ func (f feed) withdrawals() []byte {
 // perUpdate is how many prefixes surely fit the 4,096 octets of a message.
 func perUpdate(p netip.Prefix) int { return 3900 / (1 + (p.Bits()+7)/8) }
 
-// The encodings of RFC 4271 and RFC 4760.
-const (
-	messageHeader = 19
-	typeOpen      = 1
-	typeUpdate    = 2
-	typeKeepalive = 4
+// extended is the flag of an attribute whose length takes two octets (RFC 4271, section 4.3).
+const extended = 0x10
 
-	attrOrigin, attrASPath, attrNextHop = 1, 2, 3
-	attrMPReach, attrMPUnreach          = 14, 15
-
-	transitive, optional, extended = 0x40, 0x80, 0x10
-)
+// What follows appends, as package raw does not: withdrawals are encoded within what is timed.
 
 // appendMessage appends a message whose body the function appends.
 func appendMessage(b []byte, kind byte, body func([]byte) []byte) []byte {
@@ -122,17 +116,17 @@ func appendMessage(b []byte, kind byte, body func([]byte) []byte) []byte {
 
 // appendUpdate appends an UPDATE that announces prefixes of one family with one next hop.
 func appendUpdate(b []byte, prefixes []netip.Prefix, hop netip.Addr) []byte {
-	return appendMessage(b, typeUpdate, func(b []byte) []byte {
+	return appendMessage(b, raw.UpdateType, func(b []byte) []byte {
 		b = append(b, 0, 0) // no withdrawn routes
 		return appendNLRI(appendSized(b, func(b []byte) []byte {
 			b = append(b,
-				transitive, attrOrigin, 1, 0,
-				transitive, attrASPath, 6, 2, 1) // a sequence of one AS
+				raw.WellKnown, raw.Origin, 1, 0,
+				raw.WellKnown, raw.ASPath, 6, 2, 1) // a sequence of one AS
 			b = binary.BigEndian.AppendUint32(b, senderASN)
 			if hop.Is4() {
-				return append(append(b, transitive, attrNextHop, 4), hop.AsSlice()...)
+				return append(append(b, raw.WellKnown, raw.NextHop, 4), hop.AsSlice()...)
 			}
-			b = append(b, optional|extended, attrMPReach)
+			b = append(b, raw.Optional|extended, raw.MPReach)
 			return appendSized(b, func(b []byte) []byte {
 				b = append(append(b, 0, 2, 1, 16), hop.AsSlice()...) // IPv6, unicast
 				return appendNLRI(append(b, 0), prefixes)
@@ -143,13 +137,13 @@ func appendUpdate(b []byte, prefixes []netip.Prefix, hop netip.Addr) []byte {
 
 // appendWithdrawal appends an UPDATE that takes prefixes of one family back.
 func appendWithdrawal(b []byte, prefixes []netip.Prefix) []byte {
-	return appendMessage(b, typeUpdate, func(b []byte) []byte {
+	return appendMessage(b, raw.UpdateType, func(b []byte) []byte {
 		b = appendSized(b, func(b []byte) []byte { return appendNLRI(b, ofIPv4(prefixes)) })
 		if len(ofIPv4(prefixes)) > 0 {
 			return append(b, 0, 0) // no attributes
 		}
 		return appendSized(b, func(b []byte) []byte {
-			b = append(b, optional|extended, attrMPUnreach)
+			b = append(b, raw.Optional|extended, raw.MPUnreach)
 			return appendSized(b, func(b []byte) []byte { return appendNLRI(append(b, 0, 2, 1), prefixes) })
 		})
 	})
@@ -157,11 +151,11 @@ func appendWithdrawal(b []byte, prefixes []netip.Prefix) []byte {
 
 // appendEndOfRIB appends the marker of RFC 4724, section 2.
 func appendEndOfRIB(b []byte, ipv4 bool) []byte {
-	return appendMessage(b, typeUpdate, func(b []byte) []byte {
+	return appendMessage(b, raw.UpdateType, func(b []byte) []byte {
 		if ipv4 {
 			return append(b, 0, 0, 0, 0)
 		}
-		return append(b, 0, 0, 0, 6, optional, attrMPUnreach, 3, 0, 2, 1)
+		return append(b, 0, 0, 0, 6, raw.Optional, raw.MPUnreach, 3, 0, 2, 1)
 	})
 }
 

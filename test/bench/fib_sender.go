@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/fairway-bgp/fairway/test/raw"
 )
 
 const (
@@ -20,6 +21,8 @@ const (
 	dialPause = 10 * time.Millisecond
 	holdTime  = 90
 )
+
+var senderID = netip.MustParseAddr("192.0.2.1")
 
 // sender is the router that the node learns from. It writes UPDATEs that were encoded before.
 type sender struct {
@@ -35,7 +38,7 @@ func connect(ctx context.Context, f family, dial func(context.Context) (net.Conn
 	for {
 		conn, err := dial(ctx)
 		if err == nil {
-			if err = handshake(conn, f); err == nil {
+			if err = raw.Handshake(conn, openFor(f), patience); err == nil {
 				s := &sender{conn: conn, up: time.Now(), end: make(chan error, 1)}
 				go s.listen()
 				return s, nil
@@ -50,63 +53,16 @@ func connect(ctx context.Context, f family, dial func(context.Context) (net.Conn
 	}
 }
 
-// handshake exchanges OPEN and KEEPALIVE.
-func handshake(conn net.Conn, f family) error {
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
+// openFor offers one family, AS numbers of four octets, and graceful restart (RFC 4724), without which
+// End-of-RIB says nothing.
+func openFor(f family) raw.Open {
+	return raw.Open{
+		ASN: senderASN, HoldTime: holdTime, ID: senderID,
+		Parameters: slices.Concat(
+			raw.Capability(1, 0, f.afi, 0, 1),
+			raw.Capability(65, 0, 0, senderASN>>8, senderASN&255),
+			raw.Capability(64, 0, 120, 0, f.afi, 1, 0)),
 	}
-	if _, err := conn.Write(appendOpen(nil, f)); err != nil {
-		return err
-	}
-	for _, want := range []byte{typeOpen, typeKeepalive} {
-		kind, _, err := readMessage(conn)
-		if err != nil {
-			return err
-		}
-		if kind != want {
-			return fmt.Errorf("a message of type %d came, want %d", kind, want)
-		}
-		if kind == typeOpen {
-			if _, err := conn.Write(keepalive()); err != nil {
-				return err
-			}
-		}
-	}
-	return conn.SetDeadline(time.Time{})
-}
-
-// appendOpen offers one family, AS numbers of four octets, and graceful restart (RFC 4724),
-// without which End-of-RIB says nothing.
-func appendOpen(b []byte, f family) []byte {
-	return appendMessage(b, typeOpen, func(b []byte) []byte {
-		b = append(b, 4)
-		b = binary.BigEndian.AppendUint16(b, senderASN)
-		b = binary.BigEndian.AppendUint16(b, holdTime)
-		b = append(b, 192, 0, 2, 1)
-		capabilities := []byte{1, 4, 0, f.afi, 0, 1, 65, 4}
-		capabilities = binary.BigEndian.AppendUint32(capabilities, senderASN)
-		capabilities = append(capabilities, 64, 6, 0, 120, 0, f.afi, 1, 0)
-		n := byte(len(capabilities))
-		return append(append(b, n+2, 2, n), capabilities...)
-	})
-}
-
-func keepalive() []byte {
-	return appendMessage(nil, typeKeepalive, func(b []byte) []byte { return b })
-}
-
-func readMessage(r io.Reader) (kind byte, body []byte, err error) {
-	var header [messageHeader]byte
-	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return 0, nil, err
-	}
-	length := int(binary.BigEndian.Uint16(header[16:]))
-	if length < messageHeader {
-		return 0, nil, fmt.Errorf("a message of %d octets came", length)
-	}
-	body = make([]byte, length-messageHeader)
-	_, err = io.ReadFull(r, body)
-	return header[18], body, err
 }
 
 // listen keeps the session up until it ends.
@@ -116,8 +72,8 @@ func (s *sender) listen() {
 	ended := make(chan error, 1)
 	go func() {
 		for {
-			kind, body, err := readMessage(s.conn)
-			if err == nil && kind != typeUpdate && kind != typeKeepalive {
+			kind, body, err := raw.Read(s.conn)
+			if err == nil && kind != raw.UpdateType && kind != raw.KeepaliveType {
 				err = fmt.Errorf("a message of type %d came: %x", kind, body)
 			}
 			if err != nil {
@@ -132,7 +88,7 @@ func (s *sender) listen() {
 			s.end <- err
 			return
 		case <-alive.C:
-			_ = s.write(keepalive()) // a dead session shows above
+			_ = s.write(raw.Message(raw.KeepaliveType)) // a dead session shows above
 		}
 	}
 }

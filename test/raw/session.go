@@ -30,28 +30,34 @@ type Session struct {
 	final Notification
 }
 
-// Establish speaks over a fresh connection until the session is up.
+// Establish speaks over a fresh connection until the session is up, and follows it then.
 func Establish(conn net.Conn, open Open, patience time.Duration) (*Session, error) {
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
-	}
-	if _, err := conn.Write(append(open.Message(), Message(KeepaliveType)...)); err != nil {
-		return nil, err
-	}
-	for kind := byte(0); kind != KeepaliveType; { // its OPEN, and the KEEPALIVE that accepts ours
-		var body []byte
-		var err error
-		if kind, body, err = Read(conn); err != nil {
-			return nil, err
-		}
-		if kind == NotificationType && len(body) >= 2 {
-			return nil, fmt.Errorf("%w: NOTIFICATION %s", ErrRefused, Notification{body[0], body[1]})
-		}
-	}
-	if err := conn.SetDeadline(time.Time{}); err != nil {
+	if err := Handshake(conn, open, patience); err != nil {
 		return nil, err
 	}
 	return Follow(conn), nil
+}
+
+// Handshake speaks over a fresh connection until the session is up. Who calls it has to read what comes then.
+func Handshake(conn net.Conn, open Open, patience time.Duration) error {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := conn.Write(append(open.Message(), Message(KeepaliveType)...)); err != nil {
+		return err
+	}
+	for _, want := range []byte{OpenType, KeepaliveType} { // its OPEN, and what accepts ours
+		kind, body, err := Read(conn)
+		switch {
+		case err != nil:
+			return err
+		case kind == NotificationType && len(body) >= 2:
+			return fmt.Errorf("%w: NOTIFICATION %s", ErrRefused, Notification{body[0], body[1]})
+		case kind != want:
+			return fmt.Errorf("a message of type %d came, want %d", kind, want)
+		}
+	}
+	return conn.SetDeadline(time.Time{})
 }
 
 // Follow reads what comes over the connection, whatever state it is in.
