@@ -10,10 +10,8 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
-	"time"
 )
 
 // fibOptions say how much is measured, and of whom.
@@ -46,7 +44,7 @@ func fib(ctx context.Context, args []string, out io.Writer) (result, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return withFIBSite(ctx, "fib", o.keepLogs, out, func(s *fibSite, said *narrator) (result, error) {
+	return perform(ctx, o.keepLogs, out, raiseFIB, func(s *fibSite, said *narrator) (result, error) {
 		return s.measureFIB(ctx, o, said)
 	})
 }
@@ -69,29 +67,6 @@ func (o fibOptions) check() error {
 		}
 	}
 	return nil
-}
-
-// withFIBSite raises the site, has it measured, and takes it down again.
-func withFIBSite(ctx context.Context, name string, keepLogs bool, out io.Writer, measure func(*fibSite, *narrator) (result, error)) (result, error) {
-	dir, err := os.MkdirTemp("", "fairway-bench-"+name+"-")
-	if err != nil {
-		return nil, fmt.Errorf("making a folder for logs: %w", err)
-	}
-	said := &narrator{out: out, began: time.Now()}
-	s, err := raiseFIB(ctx, dir)
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	found, err := measure(s, said)
-	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, s.lab.Logs(20))
-	}
-	err = errors.Join(err, s.lab.Close())
-	if keepLogs {
-		said.say("logs are in %s", dir)
-		return found, err
-	}
-	return found, errors.Join(err, os.RemoveAll(dir))
 }
 
 // fibResult is what a run of the bench fib has found: the figures of its keys, medians unless

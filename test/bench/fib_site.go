@@ -28,7 +28,7 @@ type fibSite struct {
 }
 
 // raiseFIB builds the agent and the network. Nothing runs there yet.
-func raiseFIB(ctx context.Context, dir string) (_ *fibSite, err error) {
+func raiseFIB(ctx context.Context, dir string, _ *narrator) (_ *fibSite, err error) {
 	s := &fibSite{}
 	if s.binary, err = lab.Build(ctx); err != nil {
 		return nil, err
@@ -54,6 +54,10 @@ func raiseFIB(ctx context.Context, dir string) (_ *fibSite, err error) {
 	}
 	return s, nil
 }
+
+func (s *fibSite) logs() string { return s.lab.Logs(20) }
+
+func (s *fibSite) close() error { return s.lab.Close() }
 
 // dial makes one attempt to reach the daemon of the node, from the address that it knows.
 func (s *fibSite) dial(f family) func(context.Context) (net.Conn, error) {

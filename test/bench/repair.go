@@ -49,7 +49,7 @@ func repair(ctx context.Context, args []string, out io.Writer) (result, error) {
 	if o.routes < 2 || o.routes > maxRoutes || o.samples < 2 {
 		return nil, fmt.Errorf("-routes has to be 2 to %d, -samples 2 or more", maxRoutes)
 	}
-	return withFIBSite(ctx, "repair", o.keepLogs, out, func(s *fibSite, said *narrator) (result, error) {
+	return perform(ctx, o.keepLogs, out, raiseFIB, func(s *fibSite, said *narrator) (result, error) {
 		return s.measureRepair(ctx, o, said)
 	})
 }

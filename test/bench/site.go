@@ -184,6 +184,8 @@ func (s *site) configure(ctx context.Context) error {
 	return err
 }
 
+func (s *site) logs() string { return s.lab.Logs(20) }
+
 func (s *site) close() error {
 	err := s.lab.Close()
 	if s.cp != nil {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // clusterOptions say how large the cluster of a site is, and where it comes from.
@@ -60,29 +59,16 @@ func (o clusterOptions) kept() (string, error) {
 // withSite raises a site, measures there, and takes it down again. there says whether the
 // objects of the cluster are there already.
 func withSite(ctx context.Context, o clusterOptions, l layout, out io.Writer, measure func(s *site, there bool) (result, error)) (result, error) {
-	dir, err := os.MkdirTemp("", "fairway-bench-")
-	if err != nil {
-		return nil, fmt.Errorf("making a folder for logs: %w", err)
-	}
-	said := &narrator{out: out, began: time.Now()}
 	kept, err := o.kept()
 	if err != nil {
 		return nil, err
 	}
-	s, err := raise(ctx, dir, o.root, kept, l, said)
-	if err != nil {
-		return nil, err
+	raiseSite := func(ctx context.Context, dir string, said *narrator) (*site, error) {
+		return raise(ctx, dir, o.root, kept, l, said)
 	}
-	found, err := measure(s, kept != "")
-	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, s.lab.Logs(20))
-	}
-	err = errors.Join(err, s.close())
-	if o.keepLogs {
-		said.say("logs are in %s", dir)
-		return found, err
-	}
-	return found, errors.Join(err, os.RemoveAll(dir))
+	return perform(ctx, o.keepLogs, out, raiseSite, func(s *site, _ *narrator) (result, error) {
+		return measure(s, kept != "")
+	})
 }
 
 // furnishCluster has the API server hold the objects of the cluster and the configuration.
@@ -102,16 +88,6 @@ func (s *site) furnishCluster(ctx context.Context, o clusterOptions, there bool)
 		}
 	}
 	return s.configure(ctx)
-}
-
-// narrator says what is done, and how long after the start.
-type narrator struct {
-	out   io.Writer
-	began time.Time
-}
-
-func (n *narrator) say(format string, args ...any) {
-	fmt.Fprintf(n.out, "%6.1f s  %s\n", time.Since(n.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
 func (s *site) path(parts ...string) string {
