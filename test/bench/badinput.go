@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
-	"os"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/fairway-bgp/fairway/test/raw"
 )
@@ -28,12 +25,16 @@ const manyWhenFull = 1_000_000
 // badResult is what a run of the bench badinput has found.
 type badResult struct {
 	Bench string `json:"bench"`
-	// Handled counts the messages that the agent took without a crash, with words for it in the status.
+	// Messages counts those that the agent should handle.
+	Messages int `json:"messages"`
+	// Handled counts those of them that the agent took without a crash, with words for it in the status and the right answer.
 	Handled           int `json:"handled_messages"`
 	OtherSessionsLost int `json:"other_sessions_lost"`
 	PacketsLost       int `json:"packets_lost"`
-	KillingClasses    int `json:"killing_classes"`
-	Restarts          int `json:"restarts"`
+	// PeakMB is the most memory that the agent had while it handled them.
+	PeakMB         float64 `json:"agent_peak_mb"`
+	KillingClasses int     `json:"killing_classes"`
+	Restarts       int     `json:"restarts"`
 	// RestartMax is of the time from when the agent's child died until the honest router has its session again.
 	RestartMax         float64 `json:"restart_ms_max"`
 	KillingPacketsLost int     `json:"killing_packets_lost"`
@@ -41,7 +42,9 @@ type badResult struct {
 	Quarantined int `json:"quarantined"`
 	// NotHandled names the messages that Handled does not count.
 	NotHandled []string `json:"not_handled,omitempty"`
-	Sent       int      `json:"packets_sent"`
+	// NotQuarantined names the killing classes that Quarantined does not count.
+	NotQuarantined []string `json:"not_quarantined,omitempty"`
+	Sent           int      `json:"packets_sent"`
 	// Invalid says why the figures show nothing.
 	Invalid []string `json:"invalid,omitempty"`
 }
@@ -50,6 +53,21 @@ func (r *badResult) invalid() []string { return r.Invalid }
 
 func (r *badResult) doubt(format string, args ...any) {
 	r.Invalid = append(r.Invalid, fmt.Sprintf(format, args...))
+}
+
+// conclude doubts a run that was not of everything.
+func (r *badResult) conclude(o badOptions) {
+	if o.only != "" {
+		r.doubt("only cases with %q in their name have run", o.only)
+	}
+}
+
+// sent counts packets beside some messages, of which none is lost where few were sent.
+func (r *badResult) sent(packets int, beside string) {
+	r.Sent += packets
+	if few := tooFew(packets); few != "" {
+		r.doubt("packets beside %s: %s", beside, few)
+	}
 }
 
 // badInput is the bench of that name.
@@ -67,38 +85,39 @@ func badInput(ctx context.Context, args []string, out io.Writer) (result, error)
 	if o.full {
 		o.prefixes = manyWhenFull
 	}
-	dir, err := os.MkdirTemp("", "fairway-bench-")
-	if err != nil {
-		return nil, fmt.Errorf("making a folder for logs: %w", err)
-	}
-	handled, killing := chosen(handledCases(o.prefixes), o.only), chosen(killingCases(), o.only)
-	said := &narrator{out: out, began: time.Now()}
-	s, err := raiseBad(ctx, dir, max(len(handled), 1), said)
+	handled, killing, err := o.choose()
 	if err != nil {
 		return nil, err
 	}
-	if o.full {
-		s.patience *= 30
+	raise := func(ctx context.Context, dir string, said *narrator) (*badSite, error) {
+		return raiseBad(ctx, dir, max(len(handled), 1), said)
 	}
-	found, err := s.measure(ctx, handled, killing)
-	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, s.lab.Logs(20))
-	}
-	err = errors.Join(err, s.lab.Close())
-	if o.keepLogs {
-		said.say("logs are in %s", dir)
-		return found, err
-	}
-	return found, errors.Join(err, os.RemoveAll(dir))
+	return perform(ctx, o.keepLogs, out, raise, func(s *badSite, _ *narrator) (result, error) {
+		if o.full {
+			s.patience *= 30
+		}
+		r, err := s.measure(ctx, handled, killing)
+		if err != nil {
+			return nil, err
+		}
+		r.conclude(o)
+		return r, nil
+	})
 }
 
-func chosen(all []badCase, only string) (some []badCase) {
-	for _, c := range all {
-		if strings.Contains(c.name, only) {
-			some = append(some, c)
-		}
+// choose returns the cases that a run is of.
+func (o badOptions) choose() (handled, killing []badCase, err error) {
+	handled, killing = handledCases(o.prefixes), killingCases()
+	var names []string
+	for _, c := range slices.Concat(handled, killing) {
+		names = append(names, c.name)
 	}
-	return some
+	others := func(c badCase) bool { return !strings.Contains(c.name, o.only) }
+	handled, killing = slices.DeleteFunc(handled, others), slices.DeleteFunc(killing, others)
+	if len(handled)+len(killing) == 0 {
+		return nil, nil, fmt.Errorf("-only: no case has %q in its name; there are %s", o.only, strings.Join(names, ", "))
+	}
+	return handled, killing, nil
 }
 
 func (s *badSite) measure(ctx context.Context, handled, killing []badCase) (*badResult, error) {
@@ -147,131 +166,4 @@ spec:
 // openOf is the OPEN that a bad peer sends where nothing is wrong with that.
 func openOf(i int) raw.Open {
 	return raw.Open{ASN: badASN, HoldTime: badHoldTime, ID: badAddress(i), Parameters: goodParameters}
-}
-
-// handle has each bad peer do its worst, one after the other; each has a session of its own, so that
-// what the status says of it stays.
-func (s *badSite) handle(ctx context.Context, r *badResult, cases []badCase) error {
-	if len(cases) == 0 {
-		return nil
-	}
-	if err := s.begin(ctx, cases); err != nil {
-		return err
-	}
-	traffic, err := s.traffic(ctx)
-	if err != nil {
-		return err
-	}
-	var open []net.Conn
-	defer func() {
-		for _, p := range open {
-			_ = p.Close()
-		}
-	}()
-	failed := map[string]error{}
-	for i, c := range cases {
-		p, err := s.play(ctx, i, c)
-		if err == nil {
-			open = append(open, p)
-			err = s.survived(ctx)
-		}
-		if failed[c.name] = err; errors.Is(err, errCrashed) {
-			r.doubt("%s ends the agent; those after it have not been tried", c.name)
-			break
-		}
-	}
-	for _, c := range cases {
-		s.judge(ctx, r, c, failed[c.name])
-	}
-	return s.account(ctx, r, traffic)
-}
-
-// begin has the agent wait for these peers.
-func (s *badSite) begin(ctx context.Context, cases []badCase) error {
-	if err := s.write(badFile, badPeers(cases)); err != nil {
-		return err
-	}
-	if err := s.start(ctx); err != nil {
-		return err
-	}
-	for _, c := range cases {
-		if err := s.says(ctx, c.name, "Active"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// play has a bad peer connect and do what it does. The connection stays open.
-func (s *badSite) play(ctx context.Context, i int, c badCase) (net.Conn, error) {
-	p, err := s.dial(ctx, i)
-	if err != nil {
-		return nil, err
-	}
-	o := openOf(i)
-	if err := c.do(p, o); err != nil {
-		return nil, errors.Join(err, p.Close())
-	}
-	return p, nil
-}
-
-// settleTime is how long a message has to show what it does to the process: a panic shows at once.
-const settleTime = 100 * time.Millisecond
-
-var errCrashed = errors.New("the agent crashed")
-
-// survived reports an error when the agent's child is no longer the one that was started.
-func (s *badSite) survived(ctx context.Context) error {
-	if err := pause(ctx, settleTime); err != nil {
-		return err
-	}
-	if s.child() != s.agent.child {
-		return errCrashed
-	}
-	return nil
-}
-
-// judge decides whether a message was handled.
-func (s *badSite) judge(ctx context.Context, r *badResult, c badCase, failed error) {
-	switch {
-	case failed != nil:
-	case len(r.Invalid) > 0:
-		failed = errors.New("nothing is known once the agent has crashed")
-	default:
-		if failed = s.says(ctx, c.name, c.says); failed == nil && c.refused != "" {
-			failed = s.refuses(ctx, c.refused)
-		}
-	}
-	if failed != nil {
-		s.said.say("%-28s NOT HANDLED: %v", c.name, failed)
-		r.NotHandled = append(r.NotHandled, c.name)
-		return
-	}
-	r.Handled++
-	words := ""
-	if state, err := s.status(); err == nil {
-		words = wordsOf(state, c.name)
-	}
-	s.said.say("%-28s %s", c.name, strings.TrimSpace(words+" "+c.refused))
-}
-
-// account counts what the honest router and its traffic have lost.
-func (s *badSite) account(ctx context.Context, r *badResult, traffic flows) error {
-	times, up, err := s.sessions(ctx)
-	if err != nil {
-		return err
-	}
-	r.OtherSessionsLost = times - 1
-	if !up {
-		r.OtherSessionsLost++
-	}
-	sent, lost, err := traffic.stop(ctx)
-	if err != nil {
-		return err
-	}
-	r.PacketsLost, r.Sent = lost, r.Sent+sent
-	if few := tooFew(sent); few != "" {
-		r.doubt("packets beside the handled messages: %s", few)
-	}
-	return nil
 }

@@ -47,7 +47,7 @@ func (s *badSite) kill(ctx context.Context, r *badResult, c badCase) error {
 	}
 	quarantined := false
 	for kills := 0; !quarantined && kills < killsAtMost; {
-		before, _, err := s.sessions(ctx)
+		before, err := s.honestSession(ctx)
 		if err != nil {
 			return err
 		}
@@ -55,7 +55,7 @@ func (s *badSite) kill(ctx context.Context, r *badResult, c badCase) error {
 		switch {
 		case errors.Is(err, errAlive):
 			r.doubt("%s: %v", c.name, err)
-			return s.accountKills(ctx, r, traffic)
+			return s.accountKills(ctx, r, c, traffic)
 		case err != nil:
 			return fmt.Errorf("%s: %w", c.name, err)
 		case died.IsZero():
@@ -63,25 +63,37 @@ func (s *badSite) kill(ctx context.Context, r *badResult, c badCase) error {
 			continue
 		}
 		kills++
-		if err := s.back(ctx, r, c, died, before); err != nil {
+		if err := s.back(ctx, r, c, died, before.times); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
-	r.KillingClasses++
+	r.killed(c.name, quarantined)
 	if quarantined {
-		r.Quarantined++
 		state, err := s.status()
 		if err != nil {
 			return err
 		}
 		s.said.say("%-28s %s", c.name, wordsOf(state, c.name))
 	}
-	return s.accountKills(ctx, r, traffic)
+	return s.accountKills(ctx, r, c, traffic)
 }
 
-func (s *badSite) accountKills(ctx context.Context, r *badResult, traffic flows) error {
+// killed counts a class that kills.
+func (r *badResult) killed(name string, quarantined bool) {
+	r.KillingClasses++
+	if quarantined {
+		r.Quarantined++
+	} else {
+		r.NotQuarantined = append(r.NotQuarantined, name)
+	}
+}
+
+func (s *badSite) accountKills(ctx context.Context, r *badResult, c badCase, traffic flows) error {
 	sent, lost, err := traffic.stop(ctx)
-	r.KillingPacketsLost, r.Sent = r.KillingPacketsLost+lost, r.Sent+sent
+	if r.KillingPacketsLost += lost; lost > 0 {
+		s.said.say("%-28s %d of %d packets are lost", c.name, lost, sent)
+	}
+	r.sent(sent, c.name)
 	return err
 }
 
@@ -123,11 +135,11 @@ func (s *badSite) death(ctx context.Context) (time.Time, error) {
 func (s *badSite) back(ctx context.Context, r *badResult, c badCase, died time.Time, before int) error {
 	err := s.eventually(ctx, func() error {
 		child := s.child()
-		times, up, err := s.sessions(ctx)
+		now, err := s.honestSession(ctx)
 		if err != nil {
 			return err
 		}
-		if child == 0 || !up || times == before {
+		if child == 0 || !now.up || now.times == before {
 			return errors.New("the session of the honest router is not up again")
 		}
 		s.agent.child = child

@@ -134,6 +134,10 @@ func raiseBad(ctx context.Context, dir string, peers int, said *narrator) (_ *ba
 	return s, nil
 }
 
+func (s *badSite) logs() string { return s.lab.Logs(20) }
+
+func (s *badSite) close() error { return s.lab.Close() }
+
 // badAddress is the address of a bad peer.
 func badAddress(i int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 100, byte(11 + i)}) }
 
@@ -147,14 +151,15 @@ func (s *badSite) write(name, text string) error {
 }
 
 // start starts an agent that remembers nothing, in place of the one that runs, and waits until
-// the honest session is up and its route in use.
+// the honest session is up and its route in use. A crash before our End-of-RIB would have the honest router
+// drop what it keeps of the agent before (RFC 4724, section 4.2).
 func (s *badSite) start(ctx context.Context) error {
 	if s.agent != nil {
 		if err := s.agent.Stop(ctx); err != nil {
 			return err
 		}
 	}
-	before, _, err := s.sessions(ctx)
+	before, err := s.honestSession(ctx)
 	if err != nil {
 		return err
 	}
@@ -170,8 +175,9 @@ func (s *badSite) start(ctx context.Context) error {
 		if s.agent.child = s.child(); s.agent.child == 0 {
 			return errors.New("the agent's parent has no child")
 		}
-		if n, up, err := s.sessions(ctx); err != nil || n == before || !up {
-			return errors.Join(err, errors.New("the session of the honest router is not up"))
+		now, err := s.honestSession(ctx)
+		if err != nil || now.times == before.times || !now.up || !now.whole {
+			return errors.Join(err, errors.New("the session of the honest router is not up, or lacks End-of-RIB"))
 		}
 		return s.reaches(ctx)
 	})
@@ -190,20 +196,29 @@ func (s *badSite) reaches(ctx context.Context) error {
 	return errors.Join(s.client.Ping(ctx, s.pod.IPv4()), s.pod.Ping(ctx, s.client.IPv4()))
 }
 
-// sessions asks the honest router how often its session has come up since its start, and whether it is up.
-func (s *badSite) sessions(ctx context.Context) (times int, up bool, err error) {
+// honestSession is what the honest router says of its session with the node.
+type honestSession struct {
+	times int // it has come up since the router's start
+	up    bool
+	whole bool // our End-of-RIB has come
+}
+
+func (s *badSite) honestSession(ctx context.Context) (honestSession, error) {
 	var neighbors map[string]struct {
-		State string `json:"bgpState"`
-		Times int    `json:"connectionsEstablished"`
+		State   string `json:"bgpState"`
+		Times   int    `json:"connectionsEstablished"`
+		Restart struct {
+			EndOfRIB map[string]bool `json:"endOfRibRecv"`
+		} `json:"gracefulRestartInfo"`
 	}
 	if err := s.honest.JSON(ctx, &neighbors, "show bgp neighbors "+badNode+" json"); err != nil {
-		return 0, false, err
+		return honestSession{}, err
 	}
 	n, known := neighbors[badNode]
 	if !known {
-		return 0, false, errors.New("the honest router does not know the node")
+		return honestSession{}, errors.New("the honest router does not know the node")
 	}
-	return n.Times, n.State == "Established", nil
+	return honestSession{times: n.Times, up: n.State == "Established", whole: n.Restart.EndOfRIB["ipv4Unicast"]}, nil
 }
 
 // status reads what the agent says of its node.
@@ -262,20 +277,27 @@ func (s *badSite) eventually(ctx context.Context, check func() error) error {
 	return lab.Until(ctx, check)
 }
 
-// refuses waits until the status says that the node refuses a prefix for this reason.
-func (s *badSite) refuses(ctx context.Context, reason string) error {
+// refuses waits until the status says that the node refuses so many prefixes for this reason.
+func (s *badSite) refuses(ctx context.Context, reason string, want int) error {
 	return s.eventually(ctx, func() error {
 		state, err := s.status()
 		if err != nil {
 			return err
 		}
-		for _, r := range state.Status.Routes.Refused {
-			if r.Reason == reason && r.Count > 0 {
-				return nil
-			}
+		if got := refusedFor(state, reason); got != want {
+			return fmt.Errorf("the status says that %d prefixes are refused, not %d: %s", got, want, reason)
 		}
-		return fmt.Errorf("the status does not say that a prefix is refused: %s", reason)
+		return nil
 	})
+}
+
+func refusedFor(state v1alpha1.BGPNodeState, reason string) int {
+	for _, r := range state.Status.Routes.Refused {
+		if r.Reason == reason {
+			return int(r.Count)
+		}
+	}
+	return 0
 }
 
 // dial connects as the i-th of the bad peers.

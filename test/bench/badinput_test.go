@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/json"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +11,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/test/lab"
+	"github.com/fairway-bgp/fairway/test/raw"
 )
 
 func TestBadInputBenchHasAnOutcomeForEveryMessage(t *testing.T) {
@@ -18,7 +22,7 @@ func TestBadInputBenchHasAnOutcomeForEveryMessage(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	r := found.(*badResult)
-	if r.Handled != len(handledCases(1)) || r.OtherSessionsLost+r.PacketsLost+r.KillingPacketsLost > 0 || len(r.Invalid) > 0 {
+	if n := len(handledCases(1)); r.Messages != n || r.Handled != n || r.OtherSessionsLost+r.PacketsLost+r.KillingPacketsLost > 0 || len(r.Invalid) > 0 {
 		t.Errorf("not all is handled, or something was lost: %+v\n%s", r, out.String())
 	}
 	if n := len(killingCases()); r.KillingClasses != n || r.Quarantined != n || r.Restarts != 2*n {
@@ -48,8 +52,90 @@ func TestBadInputBenchNoticesWhatKillsAndWhatDoesNot(t *testing.T) {
 			t.Errorf("the run is not invalid because of %q: %v", want, r.Invalid)
 		}
 	}
-	if r.Handled != 0 || r.OtherSessionsLost == 0 || !slices.Contains(r.NotHandled, "kill-as4-path-before-as-path") {
+	if r.Messages != 1 || r.Handled != 0 || r.OtherSessionsLost == 0 || !slices.Contains(r.NotHandled, "kill-as4-path-before-as-path") {
 		t.Errorf("a message that kills counts as handled: %+v", r)
+	}
+}
+
+func TestBadInputBenchIsInvalidWhenOnlyAPartRuns(t *testing.T) {
+	lab.NeedRoot(t)
+	var out strings.Builder
+	err := run(t.Context(), []string{"badinput", "-only=update-before-open"}, &out)
+	if err == nil || !strings.Contains(err.Error(), `only cases with "update-before-open" in their name have run`) {
+		t.Errorf("got %v, want the run to be invalid", err)
+	}
+	if !strings.Contains(out.String(), `"messages":1,"handled_messages":1,`) {
+		t.Errorf("the result does not say that it is of one message:\n%s", out.String())
+	}
+}
+
+func TestBadInputBenchNamesTheCasesWhereNoneIsChosen(t *testing.T) {
+	_, err := badInput(t.Context(), []string{"-only=nosuch"}, io.Discard)
+	for _, want := range []string{`"nosuch"`, "header-marker, ", "many, kill-as4-path-before-as-path, ", "kill-second-open"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not name %s: %v", want, err)
+		}
+	}
+	handled, killing, err := badOptions{only: "second-open"}.choose()
+	if err != nil || len(handled) != 0 || len(killing) != 1 {
+		t.Errorf("chosen are %d and %d that kill, %v", len(handled), len(killing), err)
+	}
+}
+
+func TestBadInputIsInvalidWithFewPackets(t *testing.T) {
+	var r badResult
+	r.sent(leastSamples, "enough")
+	r.sent(leastSamples-1, "too few")
+	if r.Sent != 2*leastSamples-1 || len(r.Invalid) != 1 || !strings.HasPrefix(r.Invalid[0], "packets beside too few: ") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestClassesThatAreNotQuarantinedAreNamed(t *testing.T) {
+	var r badResult
+	r.killed("found", true)
+	r.killed("not-found", false)
+	line, err := json.Marshal(r)
+	if err != nil || r.KillingClasses != 2 || r.Quarantined != 1 || !strings.Contains(string(line), `"not_quarantined":["not-found"]`) {
+		t.Errorf("%s, %v", line, err)
+	}
+}
+
+func TestAnAnswerIsTheEndOfTheConnectionOrNone(t *testing.T) {
+	const refused = "2/1"
+	for name, test := range map[string]struct {
+		says  []byte // before it ends; nil: it stays
+		right string
+	}{
+		"stays":        {nil, ""},
+		"NOTIFICATION": {raw.Message(raw.NotificationType, 2, 1), refused},
+		"ends":         {raw.Message(raw.KeepaliveType), closed},
+	} {
+		ours, theirs := net.Pipe()
+		session := raw.Follow(ours)
+		if test.says != nil {
+			if _, err := theirs.Write(test.says); err != nil {
+				t.Fatal(err)
+			}
+			_ = theirs.Close()
+			<-session.Ended()
+		}
+		for _, want := range []string{"", refused, closed} {
+			if err := answered(session, want); (err == nil) != (want == test.right) {
+				t.Errorf("%s, want %q: %v", name, want, err)
+			}
+		}
+		_, _ = ours.Close(), theirs.Close()
+	}
+}
+
+func TestRefusedPrefixesAreThoseOfTheReason(t *testing.T) {
+	var state v1alpha1.BGPNodeState
+	state.Status.Routes.Refused = []v1alpha1.RefusedCount{{Reason: "a", Count: 2}, {Reason: "b", Count: 1}}
+	for reason, want := range map[string]int{"a": 2, "b": 1, "c": 0} {
+		if got := refusedFor(state, reason); got != want {
+			t.Errorf("%s: %d, want %d", reason, got, want)
+		}
 	}
 }
 
