@@ -114,6 +114,7 @@ var levels = map[string]slog.Level{
 	"received notification":                         slog.LevelInfo,
 	"sent notification":                             slog.LevelInfo,
 	"Can't find the neighbor":                       slog.LevelDebug,
+	"prefix limit reached":                          slog.LevelDebug, // of each UPDATE until the session has ended, which is told
 	noMatchingPath:                                  slog.LevelDebug,
 	"Administrative shutdown(Prefix limit reached)": slog.LevelWarn,
 }

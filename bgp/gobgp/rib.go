@@ -70,8 +70,8 @@ type ribCounts struct {
 
 // acceptedCount caches how many paths of each peer the import policy let in. GoBGP's own
 // count knows nothing of the policy, and to count means to list the whole RIB, which holds up
-// the speaker: so it is done again only once a change is over, and never takes more than about
-// a fiftieth of the time.
+// the speaker: so it is done again only once a change is over, and takes no more than about
+// a fiftieth of the time, as long as nobody has to wait more than a minute for it.
 type acceptedCount struct {
 	mu       sync.Mutex
 	counts   ribCounts
@@ -83,6 +83,9 @@ type acceptedCount struct {
 
 const (
 	acceptedShare = 50
+	// acceptedWait bounds what that puts a count off by: one that was made while very much came in has
+	// taken as long as all that, with a million paths six seconds.
+	acceptedWait = time.Minute
 	// A burst of changes is over when there was none for acceptedQuiet; after acceptedLate it
 	// is counted all the same.
 	acceptedQuiet = time.Second
@@ -123,7 +126,8 @@ func (s *Speaker) acceptedCounts(ctx context.Context, v *view, live map[netip.Ad
 		a.changed()
 		return counts
 	}
-	a.set(fresh, time.Since(begin))
+	end := time.Now()
+	a.set(end, fresh, end.Sub(begin))
 	return fresh
 }
 
@@ -146,10 +150,10 @@ func (a *acceptedCount) look(now time.Time, running bool, received uint64) (coun
 	return a.counts, due
 }
 
-func (a *acceptedCount) set(counts ribCounts, took time.Duration) {
+func (a *acceptedCount) set(now time.Time, counts ribCounts, took time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.counts, a.notUntil = counts, time.Now().Add(took*acceptedShare)
+	a.counts, a.notUntil = counts, now.Add(min(took*acceptedShare, acceptedWait))
 }
 
 // receivedPaths sums up what the peers sent; a change of it hints at a change of the rest.

@@ -331,6 +331,21 @@ func TestGoBGPSpeaksOfEveryPathOnlyWhileASessionIsDown(t *testing.T) {
 	level("the log is of debug", log.DebugLevel)
 }
 
+func TestAPeerOverItsLimitDoesNotFillTheLog(t *testing.T) {
+	var out strings.Builder
+	l := newLogger(slog.New(slog.NewTextHandler(&out, nil)), newSessionLog(), nil)
+	for range 3 {
+		l.Warn("prefix limit reached", log.Fields{"Topic": "Peer", "Key": "192.0.2.1", "Family": "ipv4-unicast"})
+	}
+	if out.Len() > 0 {
+		t.Errorf("each UPDATE leaves a line: %s", out.String())
+	}
+	l.Warn("another warning", log.Fields{"Topic": "Peer"})
+	if out.Len() == 0 {
+		t.Error("a warning is not logged")
+	}
+}
+
 func TestPathsAreCountedOnceABurstIsOver(t *testing.T) {
 	var a acceptedCount
 	now := time.Unix(1000, 0)
@@ -357,6 +372,21 @@ func TestPathsAreCountedOnceABurstIsOver(t *testing.T) {
 	}
 	if _, again := fresh.look(now.Add(2*acceptedQuiet), true, 1); again {
 		t.Error("the same is counted again")
+	}
+}
+
+func TestACountIsPutOffByWhatTheLastOneTook(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for took, wait := range map[time.Duration]time.Duration{
+		100 * time.Millisecond: 5 * time.Second,
+		10 * time.Second:       acceptedWait, // in a flood
+	} {
+		var a acceptedCount
+		a.note(now)
+		a.set(now, ribCounts{}, took)
+		if a.due(now.Add(wait-time.Millisecond)) || !a.due(now.Add(wait)) {
+			t.Errorf("after one that took %s the next count does not come after %s", took, wait)
+		}
 	}
 }
 
