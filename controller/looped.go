@@ -16,7 +16,7 @@ import (
 
 const (
 	// loopPeriod is how often it is looked for loops in what peers tell though no count has changed, and
-	// lookPeriod how often for each thousand prefixes that they tell though counts change all the time:
+	// lookPeriod how often for each thousand prefixes that are looked through though counts change all the time:
 	// to look holds up the speaker, some milliseconds for each thousand.
 	loopPeriod, lookPeriod = time.Minute, 10 * time.Second
 
@@ -34,18 +34,23 @@ type looped struct {
 // path leads: nobody reaches those, and nothing else says why.
 func (l *Loop) loopProblems(ctx context.Context, now time.Time, sessions []bgp.Session) []report.Problem {
 	var counts []int
-	refused, sum := false, 0
+	refused, looked := false, 0
 	for _, s := range sessions {
 		for _, f := range s.Families {
 			counts = append(counts, f.Received, f.Accepted)
-			refused, sum = refused || f.Received > f.Accepted, sum+f.Received
+			if f.Received > f.Accepted {
+				refused = true
+				if f.Received <= bgp.MaxLooked {
+					looked += f.Received
+				}
+			}
 		}
 	}
 	if !refused {
 		l.looped.of, l.looped.found = nil, nil
 		return nil
 	}
-	period := lookPeriod * time.Duration(1+sum/1000)
+	period := lookPeriod * time.Duration(1+looked/1000)
 	if slices.Equal(counts, l.looped.of) {
 		period = max(period, loopPeriod)
 	}

@@ -12,11 +12,8 @@ import (
 	"github.com/fairway-bgp/fairway/bgp"
 )
 
-// maxLooked bounds what a peer may tell for its paths to be looked through: that holds up the speaker.
-const maxLooked = 10_000
-
 // Loops returns what is refused because our own AS number is in its path, of those peers that tell more than is
-// let in, but for prefixes of ours. Peers that tell very much are left out.
+// let in, but for prefixes of ours. Families of which a peer tells more than bgp.MaxLooked are left out.
 func (s *Speaker) Loops(ctx context.Context, sessions []bgp.Session, ours func(netip.Prefix) bool) ([]bgp.Loops, error) {
 	if err := s.waitReady(ctx); err != nil {
 		return nil, err
@@ -30,7 +27,7 @@ func (s *Speaker) Loops(ctx context.Context, sessions []bgp.Session, ours func(n
 		}
 		var paths []loop
 		for _, f := range session.Families {
-			if f.Received <= f.Accepted || f.Received > maxLooked {
+			if f.Received <= f.Accepted || f.Received > bgp.MaxLooked {
 				continue
 			}
 			found, err := s.loopsOf(ctx, v, p, f.Family, ours)
