@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,6 +49,9 @@ type Trials struct {
 	// Begun are the peers that were brought up last, and At when: one, or all that come first.
 	Begun []Trial   `json:"begun,omitempty"`
 	At    time.Time `json:"at,omitzero"`
+	// Late are those that were not up yet when the next one had its turn: a crash of their doing is taken to be
+	// of the next one's. In the same search they come behind the others from then on.
+	Late []string `json:"late,omitempty"`
 	// Apart is until when those that come first are brought up one at a time too, because a crash has
 	// followed all of them.
 	Apart  time.Time        `json:"apart,omitzero"`
@@ -97,12 +101,12 @@ func newQuarantine(memory Memory[Trials], crashed time.Time, log *slog.Logger) *
 	for peer := range q.trials.Blamed {
 		q.turn[peer] = true // once it is let go
 	}
-	switch after := crashed.Sub(q.trials.At); {
-	case len(q.trials.Begun) == 0:
-	case q.careful && after >= 0 && after < blamePeriod:
+	after := crashed.Sub(q.trials.At)
+	switch follows := q.careful && after >= 0 && after < blamePeriod; {
+	case follows && len(q.trials.Begun) > 0:
 		q.blame(crashed)
-	default: // the process that brought them up has gone on for long, or ended as it should
-		q.trials.Begun = nil
+	case !follows && len(q.trials.Begun)+len(q.trials.Late) > 0: // the process that brought them up has gone on for long, or ended as it should
+		q.trials.Begun, q.trials.Late = nil, nil
 		q.store(crashed)
 	}
 	return q
@@ -135,8 +139,11 @@ func (q *quarantine) step(now time.Time, peers []bgp.Peer, sessions []bgp.Sessio
 		return false
 	}
 	changed = q.letGo(now, specOf)
-	if len(q.trying) > 0 && now.Sub(q.since) < trialPatience && !q.settled(now, peers, sessions) {
-		return changed
+	if len(q.trying) > 0 && !q.settled(now, peers, sessions) {
+		if now.Sub(q.since) < trialPatience {
+			return changed
+		}
+		q.late()
 	}
 	q.trying = nil
 	unit := q.next(now, peers)
@@ -158,6 +165,15 @@ func (q *quarantine) step(now time.Time, peers []bgp.Peer, sessions []bgp.Sessio
 	return true
 }
 
+// late notes who is being tried, and alone, and was given time enough.
+func (q *quarantine) late() {
+	for peer := range q.trying {
+		if len(q.trying) == 1 && !slices.Contains(q.trials.Late, peer) {
+			q.trials.Late = append(q.trials.Late, peer)
+		}
+	}
+}
+
 // finish ends the search once a crash would no longer be taken to be of the doing of those begun last. Who
 // is configured before that waits for a turn, and is written down, as well.
 func (q *quarantine) finish(now time.Time) {
@@ -165,8 +181,8 @@ func (q *quarantine) finish(now time.Time) {
 		return
 	}
 	q.careful = false
-	if q.trials.Begun != nil {
-		q.trials.Begun = nil
+	if len(q.trials.Begun)+len(q.trials.Late) > 0 {
+		q.trials.Begun, q.trials.Late = nil, nil
 		q.store(now)
 	}
 }
@@ -234,10 +250,16 @@ func (q *quarantine) next(now time.Time, peers []bgp.Peer) []string {
 	}
 	for _, list := range [][]string{mesh, awaited, others, suspects} {
 		if len(list) > 0 {
-			return []string{slices.Min(list)}
+			return []string{slices.MinFunc(list, q.order)}
 		}
 	}
 	return nil
+}
+
+// order is that of peers of one list: by name, and those behind that were late.
+func (q *quarantine) order(a, b string) int {
+	late := func(peer string) int { return slices.Index(q.trials.Late, peer) } // -1: it was not
+	return cmp.Or(cmp.Compare(late(a), late(b)), cmp.Compare(a, b))
 }
 
 func (q *quarantine) waits(peer string) bool { return q.turn[peer] || q.careful && !q.begun[peer] }

@@ -225,11 +225,12 @@ func TestTheTimeGrowsToAnHourAndStaysThere(t *testing.T) {
 		return c.q.trials.Blamed["tor-a/1"].Until.Sub(at)
 	}
 	c.crash()
-	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60} {
-		if got := hold(); got != want*time.Minute {
-			t.Errorf("it is held down for %s, want %s", got, want*time.Minute)
+	for _, minutes := range []int{1, 2, 4, 8, 16, 32, 60, 60, 60} {
+		want := time.Duration(minutes) * time.Minute
+		if got := hold(); got != want {
+			t.Errorf("it is held down for %s, want %s", got, want)
 		}
-		c.pass(want*time.Minute + time.Second)
+		c.pass(want + time.Second)
 		c.spoken("tor-a/1")
 	}
 	c.pass(forgiveAfter - lastHold)
@@ -250,6 +251,42 @@ func TestAChangedConfigurationEndsTheQuarantine(t *testing.T) {
 	c.specs["tor-a/1"] = "another"
 	c.step()
 	c.spoken(c.peers...)
+}
+
+// One that has its session only after the turn of the next has come is found behind the others, of which one alone
+// is held down in its place.
+func TestAPeerThatCrashesTheSpeakerLateIsFound(t *testing.T) {
+	c := newCrashing(t, "tor-a/1", "tor-b/1", "tor-c/1", "tor-d/1")
+	c.crash()
+	c.pass(trialPatience + trialPeriod)
+	c.spoken("tor-a/1", "tor-b/1")
+	c.crash() // of tor-a's doing
+	c.spoken("tor-c/1")
+	c.q.trials.Begun = nil // as of a process that ends before it has begun anything
+	c.q.store(c.now)
+	c.crash()
+	c.spoken("tor-c/1")
+	if !c.q.trials.Apart.IsZero() {
+		t.Error("a crash that follows nobody is taken to be of the mesh")
+	}
+	c.delivers("tor-c/1")
+	c.spoken("tor-c/1", "tor-d/1")
+	c.delivers("tor-d/1")
+	c.spoken("tor-a/1", "tor-c/1", "tor-d/1")
+	c.pass(trialPatience + trialPeriod)
+	c.crash() // again
+	c.delivers("tor-c/1")
+	c.delivers("tor-d/1")
+	c.spoken("tor-c/1", "tor-d/1")
+	if c.problem("tor-a/1") == "" {
+		t.Error("it is not found")
+	}
+	c.pass(2 * firstHold)
+	c.spoken(c.peers...)
+	c.pass(2 * blamePeriod)
+	if late := c.q.trials.Late; late != nil {
+		t.Errorf("though the search is over it is known that %q were late", late)
+	}
 }
 
 // Of what is gone nobody knows that it has changed.
