@@ -20,8 +20,9 @@ type journal struct {
 }
 
 type change struct {
-	at   time.Time
-	gone bool // the route was removed, and not replaced
+	at     time.Time
+	router string
+	gone   bool // the route was removed, and not replaced
 }
 
 func (r *rig) startJournal() *journal {
@@ -44,7 +45,7 @@ func (r *rig) startJournal() *journal {
 			close(end)
 			_ = handle.Close()
 		})
-		go j.keep(updates)
+		go j.keep(router.Name(), updates)
 	}
 	return j
 }
@@ -63,14 +64,14 @@ func (j *journal) broke() []string {
 	return j.broken
 }
 
-func (j *journal) keep(updates <-chan netlink.RouteUpdate) {
+func (j *journal) keep(router string, updates <-chan netlink.RouteUpdate) {
 	for update := range updates {
 		if update.Dst == nil {
 			continue
 		}
 		if addr, ok := netip.AddrFromSlice(update.Dst.IP); ok {
 			j.mu.Lock()
-			j.changes[addr.Unmap()] = append(j.changes[addr.Unmap()], change{time.Now(), update.Type == unix.RTM_DELROUTE})
+			j.changes[addr.Unmap()] = append(j.changes[addr.Unmap()], change{time.Now(), router, update.Type == unix.RTM_DELROUTE})
 			j.mu.Unlock()
 		}
 	}
@@ -86,23 +87,24 @@ func (j *journal) near(addr netip.Addr, when time.Time) string {
 		if apart.Abs() > 2*time.Second {
 			continue
 		}
-		how := ""
+		how := "set"
 		if c.gone {
-			how = " (removed)"
+			how = "removed"
 		}
-		out = append(out, fmt.Sprintf("%+.3f s%s", apart.Seconds(), how))
+		out = append(out, fmt.Sprintf("%+.3f s (%s by %s)", apart.Seconds(), how, c.router))
 	}
 	return strings.Join(out, ", ")
 }
 
-// moved reports whether a route to the address changed from one time to the other. The kernel's
-// message may be read a little after what it tells of, where others want the processor.
+// moved reports whether the router that the client's packets to the address pass changed its route from
+// one time to the other. The kernel's message may be read a little after what it tells of, where others
+// want the processor.
 func (j *journal) moved(addr netip.Addr, from, to time.Time) bool {
 	const slack = 50 * time.Millisecond
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, c := range j.changes[addr] {
-		if c.at.After(from.Add(-slack)) && c.at.Before(to.Add(slack)) {
+		if c.router == firstHop(addr) && c.at.After(from.Add(-slack)) && c.at.Before(to.Add(slack)) {
 			return true
 		}
 	}

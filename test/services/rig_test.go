@@ -158,6 +158,14 @@ func (r *rig) startControlPlane(api *lab.Host) {
 	r.apply(configuration)
 }
 
+// firstHop is the router that the client's packets to an address pass.
+func firstHop(to netip.Addr) string {
+	if to.Is4() {
+		return "tor-a"
+	}
+	return "tor-b"
+}
+
 func (r *rig) apply(manifests string) {
 	r.t.Helper()
 	if err := r.cp.Apply(r.t.Context(), []byte(manifests)); err != nil {

@@ -173,6 +173,9 @@ func TestServicesAreReachedWhilePodsScaleMoveAndDrain(t *testing.T) {
 	if len(l.late) > rounds {
 		t.Errorf("%d connections were late, want %d at most", len(l.late), rounds)
 	}
+	if len(l.early) > rounds {
+		t.Errorf("%d connections broke before the first answer because their path moved, want %d at most", len(l.early), rounds)
+	}
 	if least := 1000 * rounds; l.made < least {
 		t.Errorf("only %d new connections were made, want %d at least", l.made, least)
 	}
