@@ -48,12 +48,9 @@ func TestSessionsFollowTheAddressOfTheirInterface(t *testing.T) {
 	comesFrom := func(source string) {
 		t.Helper()
 		l.eventually(func() error {
-			var answer map[string]struct {
-				State string `json:"bgpState"`
-			}
-			err := l.ask(third, &answer, "show bgp neighbors "+source+" json")
-			if err == nil && answer[source].State != "Established" {
-				err = fmt.Errorf("the session from %s is %q", source, answer[source].State)
+			s, err := l.routers[third].Session(t.Context(), source)
+			if err == nil && !s.Up() {
+				err = fmt.Errorf("the session from %s is %q", source, s.State)
 			}
 			return err
 		})

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,7 +20,7 @@ const (
 	upper   = "rack/192.0.2.129"
 )
 
-// newListenRig is a node that names no router, and three that dial it.
+// newListenRig is a node and three routers that dial it, again every second.
 func newListenRig(t *testing.T) *liveRig {
 	t.Helper()
 	r := &rig{Lab: lab.New(t), t: t}
@@ -36,7 +37,7 @@ func newListenRig(t *testing.T) *liveRig {
 	if err := r.Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	l.last = l.uptimes()
+	l.last = l.sessions()
 	return l
 }
 
@@ -96,28 +97,17 @@ func TestListenRangeOutlivesARestart(t *testing.T) {
 		return err
 	})
 
-	stop, lost := make(chan struct{}), make(chan error, 1)
-	go func() {
-		defer close(lost)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-			if err := ours(); err != nil {
-				lost <- err
-				return
-			}
-		}
-	}()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	lost := make(chan error, 1)
+	go func() { lost <- lab.Stays(ctx, time.Hour, ours) }()
 	both := func() error { return l.kernel(away + " metric 2048 nexthop via 192.0.2.1 nexthop via 192.0.2.2") }
 	l.step(step{what: "the agent crashes and is started again", do: func() {
 		if err := kill(l.n.agent.Children()[0]); err != nil {
 			t.Fatal(err)
 		}
 	}, ups: []string{rackOne, rackTwo}})
-	close(stop)
+	stop()
 	if err := <-lost; err != nil {
 		t.Errorf("a router lost the route: %v", err)
 	}
@@ -170,21 +160,12 @@ func TestARouterThatCallsOnceIsDialledBack(t *testing.T) {
 func TestAListenRangeHasAPassword(t *testing.T) {
 	l := newListenRig(t)
 	l.put("node.yaml", liveNode, "speaker.yaml", liveSpeaker(), "advertisement.yaml", liveAdvertisement(), "secret.yaml", liveSecret("password: first"))()
-	configure := func(session, password string) func() {
-		return func() {
-			t.Helper()
-			asn := map[string]int{rackOne: 65001, rackTwo: 65002}[session]
-			if err := l.routers[session].Configure(t.Context(), fmt.Sprintf("router bgp %d\n neighbor 192.0.2.11 password %s\n", asn, password)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	configure(rackOne, "first")()
-	configure(rackTwo, "second")()
+	l.password(rackOne, "first")()
+	l.password(rackTwo, "second")()
 	l.listening("192.0.2.0/24", "passwordSecretRef: {name: third}")()
 	l.startAgent()
 	l.step(step{what: "one knows the password, one has another, one has none", do: func() {}, ups: []string{rackOne}})
-	l.step(step{what: "the other is corrected", do: configure(rackTwo, "first"), ups: []string{rackTwo},
+	l.step(step{what: "the other is corrected", do: l.password(rackTwo, "first"), ups: []string{rackTwo},
 		seen: func() error { return errors.Join(l.hears(rackOne, pods, ourPath), l.hears(rackTwo, pods, ourPath)) }})
 }
 

@@ -206,13 +206,13 @@ func (l *liveRig) thirdPeer() {
 	l.step(step{what: "timers and hops of the third, and what counts from the speaker's next start", seen: l.settled, do: l.put(
 		"third.yaml", livePeer(third, changed...),
 		"speaker.yaml", liveSpeaker("gracefulRestart: {deferralSeconds: 20, staleSweepSeconds: 60}"))})
-	if hold := l.last[third].hold; hold != 9000 {
+	if hold := l.last[third].Hold; hold != 9000 {
 		l.t.Errorf("the hold time in use has become %d ms", hold)
 	}
 	l.step(step{what: "the third no longer selects the node", down: []string{third},
 		do: l.put("third.yaml", livePeer(third, append(changed, "nodeSelector: {matchLabels: {rack: b}}")...))})
 	l.step(step{what: "the third selects it again", ups: []string{third}, do: l.put("third.yaml", livePeer(third, changed...))})
-	if hold := l.last[third].hold; hold != 6000 {
+	if hold := l.last[third].Hold; hold != 6000 {
 		l.t.Errorf("the hold time in use is %d ms in a new session", hold)
 	}
 	l.step(step{what: "what the third may repeat of us, and how much it counts", seen: func() error { return l.kernel(away + " via 192.0.2.3 metric 2048") },
@@ -313,11 +313,11 @@ func (l *liveRig) mistakes() {
 func (l *liveRig) resets() {
 	l.step(step{what: "the third gets a password", resets: []string{third}, down: []string{third}, do: l.put(
 		"secret.yaml", liveSecret("password: one"), "third.yaml", livePeer(third, "passwordSecretRef: {name: third}"))})
-	l.step(step{what: "its router too", ups: []string{third}, do: l.thirdHas("password one")})
+	l.step(step{what: "its router too", ups: []string{third}, do: l.password(third, "one")})
 	l.step(step{what: "the Secret is spoilt", do: l.put("secret.yaml", liveSecret("passwort: two")),
 		seen: func() error { return l.says("BGPPeer_third", "PasswordUnavailable", "stays with the last password") }})
 	l.step(step{what: "the Secret rotates", resets: []string{third}, down: []string{third}, do: l.put("secret.yaml", liveSecret("password: two"))})
-	l.step(step{what: "and on the router", ups: []string{third}, do: l.thirdHas("password two")})
+	l.step(step{what: "and on the router", ups: []string{third}, do: l.password(third, "two")})
 	l.step(step{what: "the third gets one family", resets: []string{third}, ups: []string{third},
 		do:   l.put("third.yaml", livePeer(third, "passwordSecretRef: {name: third}", "families: [IPv4Unicast]")),
 		seen: func() error { return errors.Join(l.hears(third, pods, ourPath), l.hears(third, sixes, "")) }})
@@ -341,10 +341,15 @@ func (l *liveRig) resets() {
 		do: l.put("speaker.yaml", liveSpeaker("gracefulRestart: {restartTimeSeconds: 60}"))})
 }
 
-func (l *liveRig) thirdHas(line string) func() {
+// password gives a router one for its session with the node; "" takes it away.
+func (l *liveRig) password(session, password string) func() {
+	line := "neighbor 192.0.2.11 password " + password
+	if password == "" {
+		line = "no neighbor 192.0.2.11 password"
+	}
 	return func() {
 		l.t.Helper()
-		if err := l.routers[third].Configure(l.t.Context(), "router bgp 65003\n neighbor 192.0.2.11 "+line+"\n"); err != nil {
+		if err := l.routers[session].Configure(l.t.Context(), "router bgp\n "+line+"\n"); err != nil {
 			l.t.Fatal(err)
 		}
 	}

@@ -356,6 +356,19 @@ func (n *node) answers(path, status string) error {
 	return err
 }
 
+// says reports whether the status of an object, such as "BGPPeer_tor", holds all these words. The
+// node's state folder has to be "state" in its own.
+func (n *node) says(object string, words ...string) error {
+	text, err := os.ReadFile(filepath.Join(n.Dir(), "state", "status", object+".yaml"))
+	flat := strings.Join(strings.Fields(string(text)), " ") // long lines are folded
+	for _, word := range words {
+		if err == nil && !strings.Contains(flat, word) {
+			err = fmt.Errorf("no %q in\n%s", word, text)
+		}
+	}
+	return err
+}
+
 // log is what the agent has said since its last start.
 func (n *node) log() string {
 	n.rig.t.Helper()

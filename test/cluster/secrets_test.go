@@ -286,18 +286,11 @@ func (r *rig) configureRouter(lines ...string) {
 
 // ups asks the router how often a session has come up since its start.
 func (r *rig) ups(want int, neighbor string) error {
-	var answer map[string]struct {
-		State string `json:"bgpState"`
-		Ups   int    `json:"connectionsEstablished"`
+	got, err := r.router.Session(r.t.Context(), neighbor)
+	if err == nil && (got.Ups != want || got.Up() != (want > 0)) {
+		err = fmt.Errorf("the router counts %d sessions with %s, now %s; want %d", got.Ups, neighbor, got.State, want)
 	}
-	if err := r.router.JSON(r.t.Context(), &answer, "show bgp neighbors "+neighbor+" json"); err != nil {
-		return err
-	}
-	got, known := answer[neighbor]
-	if !known || got.Ups != want || (got.State == "Established") != (want > 0) {
-		return fmt.Errorf("the router counts %d sessions with %s, now %s; want %d", got.Ups, neighbor, got.State, want)
-	}
-	return nil
+	return err
 }
 
 // linesWith are the lines of a text that hold something, with the thing itself left out.

@@ -1,12 +1,8 @@
 package cluster
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -37,19 +33,11 @@ type liveRig struct {
 	*rig
 	n       *node
 	dir     string
-	routers map[string]*lab.FRR // by session
-	last    map[string]uptime   // at the end of the last step
-	said    int                 // bytes of the agent's log that have been read
+	routers map[string]*lab.FRR    // by session
+	last    map[string]lab.Session // at the end of the last step
+	said    int                    // bytes of the agent's log that have been read
 	markers int
 	marker  string // the address of the Service that settled waits for
-}
-
-// uptime is what a router says of its session with the node.
-type uptime struct {
-	up    bool
-	ups   int   // how often it has come up
-	since int64 // when it last did, in seconds
-	hold  int   // the hold time that the two agreed on, in milliseconds
 }
 
 // step is a change made while everything runs.
@@ -80,7 +68,7 @@ func newLiveRig(t *testing.T) *liveRig {
 	if err := r.Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	l.last = l.uptimes()
+	l.last = l.sessions()
 	return l
 }
 
@@ -111,9 +99,9 @@ func (l *liveRig) step(s step) {
 	if s.seen != nil {
 		l.eventually(s.seen)
 	}
-	var now map[string]uptime
+	var now map[string]lab.Session
 	l.eventually(func() error {
-		now = l.uptimes()
+		now = l.sessions()
 		return s.awaits(l.last, now)
 	})
 	for _, session := range slices.Sorted(maps.Keys(now)) {
@@ -129,14 +117,14 @@ func (l *liveRig) step(s step) {
 }
 
 // awaits is an error while the sessions that are to come up, or to go down, have not.
-func (s step) awaits(before, now map[string]uptime) error {
+func (s step) awaits(before, now map[string]lab.Session) error {
 	for _, session := range s.ups {
-		if !now[session].up || now[session].ups == before[session].ups {
+		if !now[session].Up() || now[session].Ups == before[session].Ups {
 			return fmt.Errorf("%s has not come up: %+v", session, now[session])
 		}
 	}
 	for _, session := range s.down {
-		if now[session].up {
+		if now[session].Up() {
 			return fmt.Errorf("%s is still up: %+v", session, now[session])
 		}
 	}
@@ -145,104 +133,33 @@ func (s step) awaits(before, now map[string]uptime) error {
 
 // expects compares what a router says of its session before the step and after it. FRR rounds
 // the start of a session to a second, twice.
-func (s step) expects(session string, before, after uptime) error {
+func (s step) expects(session string, before, after lab.Session) error {
 	switch {
 	case slices.Contains(s.ups, session):
-		if !after.up || after.ups != before.ups+1 {
+		if !after.Up() || after.Ups != before.Ups+1 {
 			return fmt.Errorf("%s was to come up once, and went from %+v to %+v", session, before, after)
 		}
 	case slices.Contains(s.down, session):
-		if after.up || after.ups != before.ups {
+		if after.Up() || after.Ups != before.Ups {
 			return fmt.Errorf("%s was to go down, and went from %+v to %+v", session, before, after)
 		}
-	case after.up != before.up || after.ups != before.ups || max(after.since-before.since, before.since-after.since) > 1:
+	case after.Up() != before.Up() || after.Ups != before.Ups || max(after.Since-before.Since, before.Since-after.Since) > 1:
 		return fmt.Errorf("%s was to stay as it was, and went from %+v to %+v", session, before, after)
 	}
 	return nil
 }
 
-// uptimes asks all routers at once.
-func (l *liveRig) uptimes() map[string]uptime {
+// sessions asks all routers for their session with the node.
+func (l *liveRig) sessions() map[string]lab.Session {
 	l.t.Helper()
-	type answer struct {
-		session string
-		uptime
-		error
-	}
-	answers := make(chan answer)
-	for session := range l.routers {
-		go func() {
-			u, err := l.uptime(session)
-			answers <- answer{session, u, err}
-		}()
-	}
-	out := map[string]uptime{}
-	var errs []error
-	for range l.routers {
-		a := <-answers
-		out[a.session] = a.uptime
-		errs = append(errs, a.error)
-	}
-	if err := errors.Join(errs...); err != nil {
-		l.t.Fatal(err)
+	out := map[string]lab.Session{}
+	for session, router := range l.routers {
+		var err error
+		if out[session], err = router.Session(l.t.Context(), "192.0.2.11"); err != nil {
+			l.t.Fatal(err)
+		}
 	}
 	return out
-}
-
-func (l *liveRig) uptime(session string) (uptime, error) {
-	var answer map[string]struct {
-		State string `json:"bgpState"`
-		Ups   int    `json:"connectionsEstablished"`
-		Since int64  `json:"bgpTimerUpEstablishedEpoch"`
-		Hold  int    `json:"bgpTimerHoldTimeMsecs"`
-	}
-	if err := l.ask(session, &answer, "show bgp neighbors 192.0.2.11 json"); err != nil {
-		return uptime{}, err
-	}
-	got, known := answer["192.0.2.11"]
-	switch {
-	case !known:
-		return uptime{}, fmt.Errorf("the router of %s does not know the node", session)
-	case got.State != "Established":
-		return uptime{ups: got.Ups}, nil
-	}
-	return uptime{up: true, ups: got.Ups, since: got.Since, hold: got.Hold}, nil
-}
-
-// ask puts a question to the bgpd of a router as vtysh does, which itself takes longer to
-// start than all the rest of a step: a command that ends in a zero byte, answered by a text
-// that ends in three of them and the status.
-func (l *liveRig) ask(session string, v any, command string) error {
-	router := l.routers[session]
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(l.t.Context(), "unix", fmt.Sprintf("/proc/%d/root/run/frr/%s/bgpd.vty", router.Daemon("bgpd").Pid, router.Name()))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	if _, err := conn.Write([]byte(command + "\x00")); err != nil {
-		return err
-	}
-	var answer []byte
-	chunk := make([]byte, 16<<10)
-	for end := -1; end < 0 || len(answer) < end+4; end = bytes.Index(answer, []byte{0, 0, 0}) {
-		n, err := conn.Read(chunk)
-		if err != nil {
-			return fmt.Errorf("reading the answer of %s to %q: %w", router.Name(), command, err)
-		}
-		answer = append(answer, chunk[:n]...)
-	}
-	text, status, _ := bytes.Cut(answer, []byte{0, 0, 0})
-	if status[0] != 0 {
-		return fmt.Errorf("%s answers %q with status %d: %s", router.Name(), command, status[0], text)
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("reading the answer of %s to %q: %w", router.Name(), command, err)
-	}
-	return nil
 }
 
 var resetPeer = regexp.MustCompile(`resets a session".* peer=(\S+)`)
@@ -283,7 +200,7 @@ func (l *liveRig) hears(session, prefix, want string) error {
 		family = "ipv6"
 	}
 	var answer struct{ Paths []heard }
-	if err := l.ask(session, &answer, "show bgp "+family+" unicast "+prefix+" json"); err != nil {
+	if err := l.routers[session].JSON(l.t.Context(), &answer, "show bgp "+family+" unicast "+prefix+" json"); err != nil {
 		return err
 	}
 	var got []string
@@ -339,20 +256,7 @@ func (l *liveRig) kernel(want ...string) error {
 	return nil
 }
 
-// says reports whether the status of an object, such as "BGPPeer_tor", holds all these words.
 func (l *liveRig) says(object string, words ...string) error { return l.n.says(object, words...) }
-
-// says is that of a node whose state folder is "state" in its own.
-func (n *node) says(object string, words ...string) error {
-	text, err := os.ReadFile(filepath.Join(n.Dir(), "state", "status", object+".yaml"))
-	flat := strings.Join(strings.Fields(string(text)), " ") // long lines are folded
-	for _, word := range words {
-		if err == nil && !strings.Contains(flat, word) {
-			err = fmt.Errorf("no %q in\n%s", word, text)
-		}
-	}
-	return err
-}
 
 // settled makes a Service that was not there before and reports whether the tor has heard of
 // it: what was written before has then been read and carried out. It is the effect of steps
@@ -372,23 +276,25 @@ func (l *liveRig) settled() error {
 
 // TestAStepNoticesWhatItDidNotExpect shows the detector of the live changes firing.
 func TestAStepNoticesWhatItDidNotExpect(t *testing.T) {
-	before := uptime{up: true, ups: 1, since: 1000}
-	down, again := uptime{ups: 1}, uptime{up: true, ups: 2, since: 1002}
+	up := func(ups int, since int64) lab.Session {
+		return lab.Session{State: "Established", Ups: ups, Since: since}
+	}
+	before, down, again := up(1, 1000), lab.Session{State: "Active", Ups: 1}, up(2, 1002)
 	none, comes, goes := step{}, step{ups: []string{tor}}, step{down: []string{tor}}
 	for _, tt := range []struct {
 		name  string
 		step  step
-		after uptime
+		after lab.Session
 		fine  bool
 	}{
 		{"stays", none, before, true},
-		{"stays, rounded to another second", none, uptime{up: true, ups: 1, since: 1001}, true},
+		{"stays, rounded to another second", none, up(1, 1001), true},
 		{"went down", none, down, false},
 		{"was reset", none, again, false},
-		{"has another uptime", none, uptime{up: true, ups: 1, since: 1002}, false},
+		{"has another uptime", none, up(1, 1002), false},
 		{"came up again, as it should", comes, again, true},
 		{"did not come up again", comes, before, false},
-		{"came up twice", comes, uptime{up: true, ups: 3, since: 1003}, false},
+		{"came up twice", comes, up(3, 1003), false},
 		{"went down, as it should", goes, down, true},
 		{"did not go down", goes, before, false},
 	} {

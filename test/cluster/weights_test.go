@@ -154,16 +154,11 @@ func (w *weighed) told(vip string) (bandwidths [2]string, err error) {
 func (w *weighed) updates() (counts [2]int) {
 	w.t.Helper()
 	for i, n := range w.nodes {
-		var answer map[string]struct {
-			Messages struct {
-				Updates int `json:"updatesRecv"`
-			} `json:"messageStats"`
-		}
-		addr := n.IPv4().String()
-		if err := w.router.JSON(w.t.Context(), &answer, "show bgp neighbors "+addr+" json"); err != nil {
+		session, err := w.router.Session(w.t.Context(), n.IPv4().String())
+		if err != nil {
 			w.t.Fatal(err)
 		}
-		counts[i] = answer[addr].Messages.Updates
+		counts[i] = session.Messages.Updates
 	}
 	return counts
 }

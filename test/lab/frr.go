@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // FRR is a router that runs the real FRRouting.
@@ -129,10 +131,8 @@ func (r *FRR) startDaemon(ctx context.Context, name string) error {
 
 // listens waits until vtysh can talk to the daemon.
 func (r *FRR) listens(ctx context.Context, daemon *Process) error {
-	socket := fmt.Sprintf("/proc/%d/root%s/%s.vty", r.lab.keeper.pid, r.sockets(), filepath.Base(daemon.Name))
-	var dialer net.Dialer
 	return daemon.ready(ctx, func() error {
-		conn, err := dialer.DialContext(ctx, "unix", socket)
+		conn, err := r.dial(ctx, filepath.Base(daemon.Name))
 		if err != nil {
 			return err
 		}
@@ -171,16 +171,85 @@ func (r *FRR) vtysh(ctx context.Context, args ...string) (string, error) {
 	return r.Run(ctx, append(base, args...)...)
 }
 
-// JSON runs one command that ends in "json" and decodes what it prints into v.
+// JSON puts a question to bgpd, "show bgp ... json", and decodes the answer into v.
 func (r *FRR) JSON(ctx context.Context, v any, command string) error {
-	out, err := r.VTYSH(ctx, command)
-	if err != nil {
-		return err
+	out, err := r.ask(ctx, command)
+	if err == nil {
+		err = json.Unmarshal(out, v)
 	}
-	if err := json.Unmarshal([]byte(out), v); err != nil {
-		return fmt.Errorf("%s: reading the answer to %q: %w", r.name, command, err)
+	if err != nil {
+		return fmt.Errorf("%s: asking bgpd %q: %w", r.name, command, err)
 	}
 	return nil
+}
+
+// ask does as vtysh does, which itself takes longer to start than most answers: a command
+// that ends in a zero byte is answered by a text that ends in three of them and the status.
+func (r *FRR) ask(ctx context.Context, command string) ([]byte, error) {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, scriptTimeout)
+		defer cancel()
+	}
+	conn, err := r.dial(ctx, "bgpd")
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
+	if _, err := conn.Write([]byte(command + "\x00")); err != nil {
+		return nil, err
+	}
+	var answer []byte
+	chunk := make([]byte, 64<<10)
+	for {
+		n, err := conn.Read(chunk)
+		if err != nil {
+			return nil, errors.Join(err, context.Cause(ctx))
+		}
+		answer = append(answer, chunk[:n]...)
+		text := len(answer) - 4
+		switch {
+		case text < 0 || !bytes.Equal(answer[text:text+3], []byte{0, 0, 0}):
+		case answer[text+3] != 0:
+			return nil, fmt.Errorf("status %d: %s", answer[text+3], answer[:text])
+		default:
+			return answer[:text], nil
+		}
+	}
+}
+
+// dial connects to the control socket of a daemon.
+func (r *FRR) dial(ctx context.Context, daemon string) (net.Conn, error) {
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "unix", fmt.Sprintf("/proc/%d/root%s/%s.vty", r.lab.keeper.pid, r.sockets(), daemon))
+}
+
+// A Session is what bgpd tells of the one with a neighbor.
+type Session struct {
+	State    string `json:"bgpState"`                   // as in RFC 4271
+	Ups      int    `json:"connectionsEstablished"`     // how often it has come up since bgpd's start
+	Since    int64  `json:"bgpTimerUpEstablishedEpoch"` // when it last did, in seconds; 0: it is not up
+	Hold     int    `json:"bgpTimerHoldTimeMsecs"`      // the hold time that the two agreed on, in milliseconds
+	Messages struct {
+		Updates int `json:"updatesRecv"` // from the neighbor
+	} `json:"messageStats"`
+}
+
+// Up reports whether it is established.
+func (s Session) Up() bool { return s.State == "Established" }
+
+// Session asks for that with the neighbor of an address.
+func (r *FRR) Session(ctx context.Context, neighbor string) (Session, error) {
+	var answer map[string]Session
+	if err := r.JSON(ctx, &answer, "show bgp neighbors "+neighbor+" json"); err != nil {
+		return Session{}, err
+	}
+	s, known := answer[neighbor]
+	if !known {
+		return Session{}, fmt.Errorf("%s does not know %s", r.name, neighbor)
+	}
+	return s, nil
 }
 
 // Daemon is the running daemon of this name ("bgpd"), nil when there is none.

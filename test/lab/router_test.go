@@ -74,6 +74,15 @@ func TestFRRAndBIRDExchangeRoutesAndCarryPods(t *testing.T) {
 		Eventually(t, patience, func() error { return birdHas(t, torB, prefix) })
 	}
 	t.Logf("routes exchanged: %s after", time.Since(up))
+	if s, err := torA.Session(t.Context(), "10.0.0.2"); err != nil || !s.Up() || s.Ups != 1 || s.Since == 0 || s.Messages.Updates == 0 {
+		t.Errorf("FRR says of its session %+v, %v", s, err)
+	}
+	if s, err := torA.Session(t.Context(), "10.0.0.9"); err == nil {
+		t.Errorf("FRR has a session with nobody: %+v", s)
+	}
+	if err := torA.JSON(t.Context(), new(any), "show bgp nonsense json"); err == nil || !strings.Contains(err.Error(), "Unknown command") {
+		t.Errorf("a question that bgpd does not understand: %v", err)
+	}
 	for _, addr := range []netip.Addr{pod2.IPv4(), pod2.IPv6()} {
 		Eventually(t, patience, func() error { return pod1.Ping(t.Context(), addr) })
 	}

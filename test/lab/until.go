@@ -13,6 +13,7 @@ import (
 const (
 	firstPause = time.Millisecond
 	lastPause  = 50 * time.Millisecond
+	stayPause  = 20 * time.Millisecond
 )
 
 // Until calls check again and again until it returns nil. It gives up when ctx
@@ -50,5 +51,25 @@ func Eventually(t testing.TB, timeout time.Duration, check func() error) {
 	defer cancel()
 	if err := Until(ctx, check); err != nil {
 		t.Fatalf("not so within %s: %v", timeout, err)
+	}
+}
+
+// Stays calls check again and again for as long as d, or until ctx is done if that is
+// sooner, and returns its first error.
+func Stays(ctx context.Context, d time.Duration, check func() error) error {
+	began, tick := time.Now(), time.NewTicker(stayPause)
+	defer tick.Stop()
+	for {
+		if err := check(); err != nil {
+			return fmt.Errorf("no longer so after %s: %w", time.Since(began).Round(time.Millisecond), err)
+		}
+		if time.Since(began) >= d {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
 	}
 }
