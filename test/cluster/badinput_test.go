@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -252,58 +251,46 @@ func dirRig(t *testing.T) (r *rig, n *node, dir string, start func()) {
 	}
 }
 
-// TestPasswordThatDiffersKeepsTheSessionDown has the session to FRR come up only while both
-// sides have the same password, whoever is the one that lacks it or has another.
+// TestPasswordThatDiffersKeepsTheSessionDown has sessions come up only while both sides have the
+// same password, whoever is the one that lacks it or has another.
 func TestPasswordThatDiffersKeepsTheSessionDown(t *testing.T) {
-	r, n, dir, start := dirRig(t)
-	ours := func(password string) {
+	l := newListenRig(t)
+	other, noneTheirs, noneOurs := l.routers[rackOne], l.routers[rackTwo], l.routers[upper]
+	ours := func(r *lab.FRR, password string) {
 		t.Helper()
-		secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: router}\nstringData: {password: " + password + "}\n"
-		write(t, dir, "secret.yaml", secret)
-	}
-	theirs := func(line string) {
-		t.Helper()
-		if err := r.router.Configure(t.Context(), "router bgp 65001\n "+line+"\n"); err != nil {
-			t.Fatal(err)
+		spec := "address: " + r.IPv4().String() + ", asnType: External, timers: {holdTimeSeconds: 9, connectRetrySeconds: 1}"
+		if password != "" {
+			spec += ", passwordSecretRef: {name: " + r.Name() + "}"
+			write(t, l.dir, r.Name()+"-secret.yaml", strings.Replace(liveSecret("password: "+password), "third", r.Name(), 1))
 		}
+		write(t, l.dir, r.Name()+".yaml", fairwayObject("BGPPeer", r.Name(), "", spec))
 	}
-	protected := strings.Replace(peerManifest, "asn: 65001", "asn: 65001, passwordSecretRef: {name: router}", 1)
-	up := func() { t.Helper(); r.eventually(func() error { return n.established(1) }) }
-	// staysDown waits for the session to go down and then looks whether it comes up again,
-	// for longer than any try of either side takes.
-	staysDown := func() {
-		t.Helper()
-		r.eventually(func() error { return n.established(0) })
-		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
-		defer cancel()
-		if err := lab.Until(ctx, func() error { return n.established(1) }); err == nil {
-			t.Error("the session came up")
-		}
+	write(t, l.dir, "speaker.yaml", speakerManifest)
+	for session, router := range l.routers {
+		ours(router, "one")
+		l.password(session, "one")()
 	}
-	ours("one")
-	theirs("neighbor 192.0.2.11 password one")
-	write(t, dir, "router.yaml", protected)
-	start()
+	l.startAgent()
 	t.Log("the same on both sides: up, so that what follows can fail")
-	up()
-	t.Log("another on ours")
-	ours("two")
-	staysDown()
-	t.Log("none on theirs")
-	theirs("no neighbor 192.0.2.11 password")
-	staysDown()
-	t.Log("none on either side: up")
-	write(t, dir, "router.yaml", peerManifest)
-	up()
-	t.Log("none on ours")
-	theirs("neighbor 192.0.2.11 password one")
-	staysDown()
-	t.Log("the same again: up")
-	ours("one")
-	write(t, dir, "router.yaml", protected)
-	up()
+	l.eventually(func() error { return l.n.established(3) })
+
+	t.Log("another on ours, none on theirs, none on ours")
+	ours(other, "two")
+	l.password(rackTwo, "")()
+	ours(noneOurs, "")
+	down := func() error { return l.n.established(0) }
+	l.eventually(down)
+	if err := lab.Stays(t.Context(), 12*time.Second, down); err != nil { // longer than any try of either side takes
+		t.Errorf("a session came up: %v", err)
+	}
+
+	t.Log("the same again, none on either side, the same again: up")
+	ours(other, "one")
+	ours(noneTheirs, "")
+	ours(noneOurs, "one")
+	l.eventually(func() error { return l.n.established(3) })
 	for _, secret := range []string{"\"one\"", "\"two\"", "=one", "=two", ": one", ": two"} {
-		if strings.Contains(n.log(), secret) {
+		if strings.Contains(l.n.log(), secret) {
 			t.Errorf("the log holds a password, %s", secret)
 		}
 	}
@@ -313,7 +300,6 @@ func TestPasswordThatDiffersKeepsTheSessionDown(t *testing.T) {
 // is up: the session and what it carries stay, and each mistake is named.
 func TestMistakesAffectThemselvesAlone(t *testing.T) {
 	r, n, dir, start := dirRig(t)
-	state := filepath.Join(n.Dir(), "state")
 	write(t, dir, "router.yaml", peerManifest)
 	start()
 	r.eventually(func() error { return n.established(1) })
@@ -326,27 +312,20 @@ func TestMistakesAffectThemselvesAlone(t *testing.T) {
 			t.Errorf("the mistake affected others: %v", err)
 		}
 	}
-	condition := func(object, text string) error {
-		out, err := os.ReadFile(filepath.Join(state, "status", object+".yaml"))
-		if err == nil && !strings.Contains(string(out), text) {
-			err = fmt.Errorf("no %q in\n%s", text, out)
-		}
-		return err
-	}
 
 	t.Log("a peer that cannot work")
 	write(t, dir, "other.yaml", strings.NewReplacer("name: router", "name: other", "192.0.2.1,", "192.0.2.300,").Replace(peerManifest))
-	r.eventually(func() error { return condition("BGPPeer_other", "reason: Invalid") })
+	r.eventually(func() error { return n.says("BGPPeer_other", "reason: Invalid") })
 	stays(t)
 
 	t.Log("a peer whose password is missing")
 	write(t, dir, "other.yaml", strings.NewReplacer("name: router", "name: other", "192.0.2.1,", "192.0.2.2, passwordSecretRef: {name: nowhere},").Replace(peerManifest))
-	r.eventually(func() error { return condition("BGPPeer_other", "reason: PasswordUnavailable") })
+	r.eventually(func() error { return n.says("BGPPeer_other", "reason: PasswordUnavailable") })
 	stays(t)
 
 	t.Log("an edit that makes the live peer invalid: its last form stays")
 	write(t, dir, "router.yaml", strings.Replace(peerManifest, "holdTimeSeconds: 9", "holdTimeSeconds: 1", 1))
-	r.eventually(func() error { return condition("BGPPeer_router", "the last valid form stays at work") })
+	r.eventually(func() error { return n.says("BGPPeer_router", "the last valid form stays at work") })
 	stays(t)
 
 	t.Log("a restart with the invalid form: the last valid one is on disk")
@@ -355,7 +334,7 @@ func TestMistakesAffectThemselvesAlone(t *testing.T) {
 	}
 	start()
 	r.eventually(fine)
-	r.eventually(func() error { return condition("BGPPeer_router", "the last valid form stays at work") })
+	r.eventually(func() error { return n.says("BGPPeer_router", "the last valid form stays at work") })
 
 	t.Log("a manifest that does not parse: named with file and line, its last good copy stays")
 	write(t, dir, "router.yaml", peerManifest+"  timers: [broken\n")
