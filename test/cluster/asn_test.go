@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/fairway-bgp/fairway/test/lab"
@@ -86,14 +84,7 @@ func (r *racks) reach() error {
 func (r *racks) refuse() error {
 	err := errors.Join(hasRoute(r.t.Context(), r.nodes[0].Host, "10.244.2.0/24"), hasRoute(r.t.Context(), r.nodes[1].Host, "10.244.1.0/24"))
 	for _, n := range r.nodes {
-		state, readErr := os.ReadFile(filepath.Join(n.Dir(), "state", "status", "BGPNodeState_"+n.Name()+".yaml"))
-		text := strings.Join(strings.Fields(string(state)), " ")
-		for _, want := range []string{"OwnASInPath", "(AS path 65001 64512)", "allowOwnAS: 1", "as-override"} {
-			if !strings.Contains(text, want) {
-				readErr = errors.Join(readErr, fmt.Errorf("%s does not say %q", n.Name(), want))
-			}
-		}
-		err = errors.Join(err, readErr)
+		err = errors.Join(err, n.says("BGPNodeState_"+n.Name(), "OwnASInPath", "(AS path 65001 64512)", "allowOwnAS: 1", "as-override"))
 	}
 	return err
 }

@@ -1,54 +1,14 @@
 package cluster
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fairway-bgp/fairway/test/raw"
 )
-
-// message encodes a BGP message (RFC 4271, section 4.1).
-func message(kind byte, body ...byte) []byte {
-	out := append(bytes.Repeat([]byte{0xff}, 16), 0, 0, kind)
-	binary.BigEndian.PutUint16(out[16:], uint16(19+len(body)))
-	return append(out, body...)
-}
-
-// announcement is an UPDATE for one prefix of 24 bits, from AS 65007.
-func announcement(prefix netip.Prefix, hop netip.Addr) []byte {
-	attributes := []byte{0x40, 1, 1, 0, 0x40, 2, 4, 2, 1, 65007 >> 8, 65007 & 255, 0x40, 3, 4} // ORIGIN, AS_PATH, NEXT_HOP
-	attributes = append(attributes, hop.AsSlice()...)
-	body := append([]byte{0, 0, 0, byte(len(attributes))}, attributes...)
-	return message(2, append(append(body, 24), prefix.Addr().AsSlice()[:3]...)...)
-}
-
-// openSession speaks as AS 65007 until the session is up, and then reads what comes.
-func openSession(t *testing.T, conn net.Conn) {
-	t.Helper()
-	id := conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().AsSlice()
-	open := append([]byte{4, 65007 >> 8, 65007 & 255, 0, 90}, id...)
-	if _, err := conn.Write(append(message(1, append(open, 0)...), message(4)...)); err != nil {
-		t.Fatal(err)
-	}
-	for kind := byte(0); kind != 4; { // its OPEN, and the KEEPALIVE that accepts ours
-		head := make([]byte, 19)
-		if _, err := io.ReadFull(conn, head); err != nil {
-			t.Fatal(err)
-		}
-		if kind = head[18]; kind == 3 {
-			t.Fatal("the agent refuses the session")
-		}
-		if _, err := io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint16(head[16:]))-19); err != nil {
-			t.Fatal(err)
-		}
-	}
-	go func() { _, _ = io.Copy(io.Discard, conn) }()
-}
 
 // A peer tells one prefix anew 1,000 times a second, each time with another next hop, and
 // then a great many times at once. What it said last is in the kernel in the end; nothing piles
@@ -78,7 +38,10 @@ func TestAPeerThatFloodsCostsItsOwnNewsAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	openSession(t, conn)
+	const asn = 65007
+	if _, err := raw.Establish(conn, raw.Open{ASN: asn, HoldTime: 90, ID: flooder.IPv4()}, patience); err != nil {
+		t.Fatal(err)
+	}
 	prefix := netip.MustParsePrefix("10.244.201.0/24")
 	hops := []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("198.51.100.8")}
 	last := netip.MustParseAddr("198.51.100.9")
@@ -86,7 +49,7 @@ func TestAPeerThatFloodsCostsItsOwnNewsAlone(t *testing.T) {
 		t.Helper()
 		var b []byte
 		for i := range times {
-			b = append(b, announcement(prefix, hops[i%2])...)
+			b = append(b, raw.Announcement(asn, hops[i%2], prefix)...)
 		}
 		if _, err := conn.Write(b); err != nil {
 			t.Fatal(err)
@@ -102,7 +65,7 @@ func TestAPeerThatFloodsCostsItsOwnNewsAlone(t *testing.T) {
 		say(10)
 	}
 	say(10_000) // GoBGP queues what comes faster than it works, so far as memory goes
-	if _, err := conn.Write(announcement(prefix, last)); err != nil {
+	if _, err := conn.Write(raw.Announcement(asn, last, prefix)); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()

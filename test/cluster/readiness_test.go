@@ -1,14 +1,10 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -130,19 +126,11 @@ func TestAddressesOfServicesWaitUntilTheNodeCanForward(t *testing.T) {
 	}
 	port.status.Store(503) // it is not asked again
 	start()
-	lost := func() error {
-		for _, prefix := range []string{one, two, local} {
-			if err := r.routerHas(prefix, n.IPv4()); err != nil {
-				t.Error(err)
-				return nil
-			}
-		}
-		return errors.New("all are there")
+	all := func() error {
+		return errors.Join(r.routerHas(one, n.IPv4()), r.routerHas(two, n.IPv4()), r.routerHas(local, n.IPv4()))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second) // longer than the delay, with what the session takes
-	defer cancel()
-	if err := lab.Until(ctx, lost); err == nil {
-		t.Error("the router lost an address")
+	if err := lab.Stays(t.Context(), 6*time.Second, all); err != nil { // longer than the delay, with what the session takes
+		t.Errorf("the router lost an address: %v", err)
 	}
 	if err := n.established(1); err != nil {
 		t.Error(err)
@@ -156,13 +144,7 @@ func TestAddressesOfServicesWaitUntilTheNodeCanForward(t *testing.T) {
 	announced("10.244.1.0/24")
 	waiting("ProbeFailed", 3)
 	const why = "the probe proxy fails, so this node announces no address of a Service: http://127.0.0.1:10256/healthz answers 503"
-	r.eventually(func() error {
-		state, err := os.ReadFile(filepath.Join(n.Dir(), "state", "status", "BGPNodeState_node-1.yaml"))
-		if err == nil && !strings.Contains(strings.Join(strings.Fields(string(state)), " "), why) {
-			err = fmt.Errorf("it does not say %q:\n%s", why, state)
-		}
-		return err
-	})
+	r.eventually(func() error { return n.says("BGPNodeState_node-1", why) })
 
 	t.Log("what was not announced is not after a restart")
 	if err := n.agent.Stop(t.Context()); err != nil {
