@@ -17,6 +17,7 @@ import (
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/controller/kube/client"
 	"github.com/fairway-bgp/fairway/test/controlplane"
+	"github.com/fairway-bgp/fairway/test/lab"
 )
 
 // mayEverything grants two accounts more than rbac.yaml does, to show that what is refused is
@@ -143,16 +144,8 @@ func (s *stage) eventually(what string, check func(context.Context) error) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
-	for {
-		err := check(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			s.t.Fatalf("%s: never; last %v", what, err)
-		}
+	if err := lab.Until(ctx, func() error { return check(ctx) }); err != nil {
+		s.t.Fatalf("%s: %v", what, err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/test/controlplane"
+	"github.com/fairway-bgp/fairway/test/lab"
 )
 
 const (
@@ -149,18 +150,17 @@ func judgesAsWanted(ctx context.Context, t *testing.T, cp *controlplane.ControlP
 		},
 	}}
 	// Rules reach the authorizer through a watch, a moment after they are stored.
-	for {
+	err := lab.Until(ctx, func() error {
 		got, err := cp.Client().AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
-		if err != nil {
-			t.Fatal(err)
+		switch {
+		case err != nil:
+			return lab.Never(err)
+		case got.Status.Allowed != r.allowed:
+			return fmt.Errorf("the API server still says allowed=%v: %s", got.Status.Allowed, got.Status.Reason)
 		}
-		if got.Status.Allowed == r.allowed {
-			return
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatalf("the API server still says allowed=%v: %s", got.Status.Allowed, got.Status.Reason)
-		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/fairway-bgp/fairway/controller/kube/client"
 	"github.com/fairway-bgp/fairway/controller/report"
 	"github.com/fairway-bgp/fairway/test/controlplane"
+	"github.com/fairway-bgp/fairway/test/lab"
 )
 
 const agentRights = "../../deploy/kustomize/base/rbac.yaml"
@@ -82,18 +83,12 @@ func published(t *testing.T, cp *controlplane.ControlPlane) []string {
 func eventuallyPublished(t *testing.T, cp *controlplane.ControlPlane, want ...string) {
 	t.Helper()
 	slices.Sort(want)
-	deadline := time.After(30 * time.Second)
-	for {
-		got := published(t, cp)
-		if slices.Equal(got, want) {
-			return
+	lab.Eventually(t, 30*time.Second, func() error {
+		if got := published(t, cp); !slices.Equal(got, want) {
+			return fmt.Errorf("Events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-deadline:
-			t.Fatalf("Events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-		}
-	}
+		return nil
+	})
 }
 
 func clearEvents(t *testing.T, cp *controlplane.ControlPlane) {
@@ -240,15 +235,14 @@ func TestManyEventsAtOnceAreFewAndTheLogSaysSo(t *testing.T) {
 	}
 	sessions[49].Object = "tor"
 	w.Report(nodeReport("node-a", sessions...))
-	deadline := time.After(30 * time.Second)
-	for len(published(t, cp)) != 21 {
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-deadline:
-			t.Fatalf("%d Events, want one more: the one that is still so", len(published(t, cp)))
+	var last []string
+	lab.Eventually(t, 30*time.Second, func() error {
+		if last = published(t, cp); len(last) != 21 {
+			return fmt.Errorf("%d Events, want one more: the one that is still so", len(last))
 		}
-	}
-	if last := published(t, cp); !slices.Contains(last, "Normal SessionUp BGPPeer/tor x1: node-a: the session with 192.0.2.49 (AS 64512) is up") {
+		return nil
+	})
+	if !slices.Contains(last, "Normal SessionUp BGPPeer/tor x1: node-a: the session with 192.0.2.49 (AS 64512) is up") {
 		t.Errorf("Events are\n%s\nwithout that of 192.0.2.49, the one that is still so", strings.Join(last, "\n"))
 	}
 	if n := log.count("too much happens for Events"); n != 1 {

@@ -2,6 +2,7 @@ package kubesource
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -18,6 +19,7 @@ import (
 	"github.com/fairway-bgp/fairway/controller/report"
 	"github.com/fairway-bgp/fairway/routes"
 	"github.com/fairway-bgp/fairway/test/controlplane"
+	"github.com/fairway-bgp/fairway/test/lab"
 )
 
 func startWriter(t *testing.T, o kube.StatusOptions) (*kube.StatusWriter, *logBuffer) {
@@ -74,23 +76,15 @@ func newStates(t *testing.T, config *rest.Config) states {
 	return states{t, c.BGPNodeStates()}
 }
 
-func (s states) eventually(what string, holds func(*v1alpha1.BGPNodeState) bool) *v1alpha1.BGPNodeState {
+func (s states) eventually(what string, holds func(*v1alpha1.BGPNodeState) bool) (state *v1alpha1.BGPNodeState) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		state, err := s.client.Get(ctx, "node-a", metav1.GetOptions{})
-		if err == nil && holds(state) {
-			return state
+	lab.Eventually(s.t, 30*time.Second, func() (err error) {
+		if state, err = s.client.Get(s.t.Context(), "node-a", metav1.GetOptions{}); err == nil && !holds(state) {
+			err = fmt.Errorf("%s: it is %+v", what, state)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			s.t.Fatalf("%s: never; %+v, %v", what, state, err)
-		}
-	}
+		return err
+	})
+	return state
 }
 
 func sessionIs(state v1alpha1.SessionState) func(*v1alpha1.BGPNodeState) bool {
@@ -129,21 +123,17 @@ func TestStatusWriter(t *testing.T) {
 		}
 	})
 	t.Run("holds mere counters back", func(t *testing.T) {
-		before := newStates(t, cp.RESTConfig()).eventually("object", sessionIs("Established"))
+		s := newStates(t, cp.RESTConfig())
+		before := s.eventually("object", sessionIs("Established"))
 		w.Report(reportOf(bgp.Established, 7))
-		deadline := time.After(6 * time.Second)
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for waiting := true; waiting; {
-			select {
-			case <-deadline:
-				waiting = false
-			case <-tick.C:
-				now := newStates(t, cp.RESTConfig()).eventually("object", sessionIs("Established"))
-				if now.ResourceVersion != before.ResourceVersion {
-					t.Fatal("counters alone were written at once")
-				}
+		err := lab.Stays(t.Context(), 6*time.Second, func() error {
+			if now := s.eventually("object", sessionIs("Established")); now.ResourceVersion != before.ResourceVersion {
+				return errors.New("counters alone were written")
 			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 		w.Report(reportOf(bgp.Active, 8)) // a change of state takes the counters along
 		now := newStates(t, cp.RESTConfig()).eventually("new state", sessionIs("Active"))
@@ -187,14 +177,10 @@ func checkOwner(t *testing.T, cp *controlplane.ControlPlane, state *v1alpha1.BGP
 
 func eventuallyLogged(t *testing.T, log *logBuffer, text string) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for log.count(text) == 0 {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never logged %q:\n%s", text, log)
+	lab.Eventually(t, 30*time.Second, func() error {
+		if log.count(text) == 0 {
+			return fmt.Errorf("not logged %q:\n%s", text, log)
 		}
-	}
+		return nil
+	})
 }

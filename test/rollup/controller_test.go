@@ -1,6 +1,7 @@
 package rollup
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/fairway-bgp/fairway/api/v1alpha1"
 	"github.com/fairway-bgp/fairway/controller/report"
+	"github.com/fairway-bgp/fairway/test/lab"
 )
 
 const configuration = `
@@ -58,18 +60,14 @@ advertised 2 Accepted, Programmed`, r.status)
 	t.Run("and writes nothing while nothing changes", func(t *testing.T) {
 		before := p.Report().Writes
 		r.report("node-b", v1alpha1.SessionEstablished) // says the same again
-		deadline := time.After(5 * time.Second)
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for waiting := true; waiting; {
-			select {
-			case <-deadline:
-				waiting = false
-			case <-tick.C:
-				if now := p.Report().Writes; now != before {
-					t.Fatalf("%d writes without a reason", now-before)
-				}
+		err := lab.Stays(t.Context(), 5*time.Second, func() error {
+			if now := p.Report().Writes; now != before {
+				return fmt.Errorf("%d writes without a reason", now-before)
 			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	})
 	t.Run("and tells what an agent complains of", func(t *testing.T) {

@@ -30,6 +30,7 @@ import (
 	"github.com/fairway-bgp/fairway/controller/kube/client"
 	"github.com/fairway-bgp/fairway/controller/report"
 	"github.com/fairway-bgp/fairway/test/controlplane"
+	"github.com/fairway-bgp/fairway/test/lab"
 )
 
 const (
@@ -117,21 +118,12 @@ func (r *rig) report(node string, state v1alpha1.SessionState, problems ...v1alp
 // eventually polls until text returns what is wanted.
 func (r *rig) eventually(want string, text func() string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		got := text()
-		if got == want {
-			return
+	lab.Eventually(r.t, patience, func() error {
+		if got := text(); got != want {
+			return fmt.Errorf("it is\n%s\nwant\n%s", got, want)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			r.t.Fatalf("it is\n%s\nnever\n%s", got, want)
-		}
-	}
+		return nil
+	})
 }
 
 // status is that of the three objects, as text.
@@ -242,20 +234,12 @@ func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 // eventually polls until the controller's report is as wanted.
 func (p *process) eventually(what string, holds func(*report.Controller) bool) {
 	p.t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		c := p.Report()
-		if holds(c) {
-			return
+	lab.Eventually(p.t, patience, func() error {
+		if c := p.Report(); !holds(c) {
+			return fmt.Errorf("%s: %s: it is %+v", p.name, what, *c)
 		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			p.t.Fatalf("%s: %s: never; %+v", p.name, what, *c)
-		}
-	}
+		return nil
+	})
 }
 
 func leads(c *report.Controller) bool { return c.Leading && c.Source.Synced }
