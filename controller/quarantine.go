@@ -20,8 +20,9 @@ import (
 )
 
 const (
-	// trialPatience is how long a peer that is brought up after a crash has until the next one is. A second
-	// crash before our End-of-RIB would have helpers delete what is still stale (RFC 4724, section 4.2).
+	// trialPatience is how long a peer that is brought up after a crash has until the next one is, and one that
+	// is up then has once more. A second crash before our End-of-RIB would have helpers delete what is still
+	// stale (RFC 4724, section 4.2).
 	trialPatience = 3 * time.Second
 	// trialQuiet is how long a session has to have been up until its peer has done no harm: one that does
 	// not say End-of-RIB has said all as soon as it is up, as far as anybody knows.
@@ -139,8 +140,8 @@ func (q *quarantine) step(now time.Time, peers []bgp.Peer, sessions []bgp.Sessio
 		return false
 	}
 	changed = q.letGo(now, specOf)
-	if len(q.trying) > 0 && !q.settled(now, peers, sessions) {
-		if now.Sub(q.since) < trialPatience {
+	if patience := q.patience(now, peers, sessions); patience > 0 {
+		if now.Sub(q.since) < patience {
 			return changed
 		}
 		q.late()
@@ -208,23 +209,28 @@ func (q *quarantine) letGo(now time.Time, specOf func(string) string) (changed b
 	return changed
 }
 
-// settled reports whether those that are being tried have sent all they have, upon which GoBGP sends our
-// End-of-RIB, or are no longer wanted.
-func (q *quarantine) settled(now time.Time, peers []bgp.Peer, sessions []bgp.Session) bool {
+// patience returns how long those that are being tried have; 0: they have sent all they have, upon which GoBGP
+// sends our End-of-RIB, or are no longer wanted.
+func (q *quarantine) patience(now time.Time, peers []bgp.Peer, sessions []bgp.Session) (patience time.Duration) {
 	wanted := map[string]bool{}
 	for _, p := range peers {
 		wanted[p.Name] = p.Down == ""
 	}
-	up := map[string]bool{}
+	up, done := map[string]bool{}, map[string]bool{}
 	for _, s := range sessions {
-		up[s.Peer] = s.State == bgp.Established && now.Sub(s.Since) >= trialQuiet && (!s.GracefulRestart || endOfRIB(s))
+		up[s.Peer] = s.State == bgp.Established
+		done[s.Peer] = up[s.Peer] && now.Sub(s.Since) >= trialQuiet && (!s.GracefulRestart || endOfRIB(s))
 	}
 	for peer := range q.trying {
-		if wanted[peer] && !up[peer] {
-			return false
+		switch {
+		case !wanted[peer], done[peer]:
+		case up[peer]:
+			return 2 * trialPatience
+		default:
+			patience = trialPatience
 		}
 	}
-	return true
+	return patience
 }
 
 // next returns who is to be brought up: the mesh first, and with it those that we wait for, because a

@@ -44,6 +44,7 @@ type crashing struct {
 	came    time.Time // when the last of them came up
 	passive map[string]bool
 	up      map[string]bool // sessions that have sent End-of-RIB
+	silent  map[string]bool // sessions that have not
 	q       *quarantine
 }
 
@@ -79,6 +80,9 @@ func (c *crashing) step() {
 		if up {
 			sessions = append(sessions, bgp.Session{Peer: name, State: bgp.Established, Since: c.came, GracefulRestart: true, Families: []bgp.FamilySession{{EndOfRIB: true}}})
 		}
+	}
+	for name := range c.silent {
+		sessions = append(sessions, bgp.Session{Peer: name, State: bgp.Established, Since: c.came, GracefulRestart: true, Families: []bgp.FamilySession{{}}})
 	}
 	c.q.step(c.now, c.wanted(), sessions, func(peer string) string { return c.specs[peer] })
 }
@@ -167,6 +171,23 @@ func TestAfterACrashPeersComeBackOneAtATime(t *testing.T) {
 	if c.q.wait(c.now) != everLong {
 		t.Error("it goes on though all are up")
 	}
+}
+
+func TestAPeerThatIsUpHasAsLongAgainForItsEndOfRIB(t *testing.T) {
+	c := newCrashing(t, "tor-a/1", "tor-b/1", "tor-c/1")
+	c.crash()
+	c.pass(trialPatience - trialPeriod)
+	c.silent, c.came = map[string]bool{"tor-a/1": true}, c.now
+	c.pass(trialPatience / 2)
+	c.spoken("tor-a/1")
+	c.silent = nil
+	c.delivers("tor-a/1")
+	c.spoken("tor-a/1", "tor-b/1")
+	c.silent, c.came = map[string]bool{"tor-b/1": true}, c.now
+	c.pass(2*trialPatience - 2*trialPeriod)
+	c.spoken("tor-a/1", "tor-b/1")
+	c.pass(3 * trialPeriod) // one that never sends it holds nobody up for long
+	c.spoken("tor-a/1", "tor-b/1", "tor-c/1")
 }
 
 func TestThePeerThatIsFollowedByASecondCrashIsHeldDown(t *testing.T) {
