@@ -54,6 +54,8 @@ func TestANextHopIsReadAsItIsMeant(t *testing.T) {
 		{"global over an unnumbered session", "fe80::1", reach("2001:db8::9"), "2001:db8::9 of unnumbered"},
 		{"link-local of an unnumbered session", "fe80::1", reach("fe80::9"), "fe80::9%eth7 of unnumbered"},
 		{"link-local beside an empty global one", "fe80::1", reach("::", "fe80::9"), "fe80::9%eth7 of unnumbered"},
+		{"empty, of an unnumbered session", "fe80::1", reach("::"), "fe80::1%eth7 of unnumbered"},
+		{"empty, of another session", "192.0.2.1", reach("::"), "invalid IP of tor"},
 		{"mapped", "192.0.2.1", reach("::ffff:192.0.2.9"), "192.0.2.9 of tor"},
 		{"of a peer that is no longer configured", "192.0.2.77", reach("2001:db8::9"), "2001:db8::9 of "},
 	} {

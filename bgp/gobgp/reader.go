@@ -49,6 +49,11 @@ func (r *reader) learnedPath(p *api.Path) (bgp.Path, bool, error) {
 	if from.Address.IsValid() {
 		path.PeerAddr = from.Address // with its zone
 	}
+	if !path.NextHop.IsValid() && from.Address.Zone() != "" {
+		// Who has nothing but link-local addresses says "::" and, behind it, the link-local one (as
+		// BIRD does), and GoBGP v3 keeps the first half of a next hop alone.
+		path.NextHop = from.Address
+	}
 	if path.NextHop.Is6() && path.NextHop.IsLinkLocalUnicast() {
 		path.NextHop = path.NextHop.WithZone(path.PeerAddr.Zone())
 	}
