@@ -33,6 +33,7 @@ func birdConfig(r router) string {
 	}
 	birdFilter(&c, r.routes)
 	for i, s := range r.sessions {
+		c.addIf(s.link != "", "protocol radv { interface %q; }", s.link)
 		birdSession(&c, i, r, s)
 	}
 	return c.String()
@@ -68,9 +69,9 @@ func birdSession(c *lines, i int, r router, s session) {
 	}
 	c.add(" local %s%s as %d;", s.source, port, r.asn)
 	if s.port != 0 {
-		c.add(" neighbor %s port %d as %d;", s.address, s.port, s.asn)
+		c.add(" neighbor %s port %d as %d;", s.zoned(), s.port, s.asn)
 	} else {
-		c.add(" neighbor %s as %d;", s.address, s.asn)
+		c.add(" neighbor %s as %d;", s.zoned(), s.asn)
 	}
 	c.add(" hold time %d; keepalive time %d; connect retry time 1; connect delay time 0; error wait time 1, 2;", s.hold, s.hold/3)
 	c.addIf(s.passive, " passive;")
@@ -182,7 +183,11 @@ func birdReadPath(text string) path {
 		case "as_path":
 			p.asPath = value
 		case "next_hop":
-			p.nextHop, _, _ = strings.Cut(value, " ")
+			global, linkLocal, _ := strings.Cut(value, " ")
+			p.nextHop = global
+			if global == "::" {
+				p.nextHop = linkLocal
+			}
 		case "med":
 			p.med, _ = strconv.Atoi(value)
 		case "local_pref":

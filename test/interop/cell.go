@@ -293,18 +293,26 @@ func (c *cell) exchanged(families ...family) error {
 		return err
 	}
 	for _, f := range families {
-		mine, theirs, nodeAddr, routerAddr := ours4, theirs4, nodeIPv4, routerIPv4
+		nodeAddr, routerAddr := nodeIPv4, routerIPv4
 		if f == ipv6 {
-			mine, theirs, nodeAddr, routerAddr = ours6, theirs6, nodeIPv6, routerIPv6
+			nodeAddr, routerAddr = nodeIPv6, routerIPv6
 		}
-		err := errors.Join(
-			c.heard(mine, func(p path) bool { return sameAddress(p.nextHop, nodeAddr) }),
-			c.installed(theirs, routerAddr))
-		if err != nil {
+		if err := c.carried(f, nodeAddr, routerAddr); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// carried reports whether routes of a family have gone both ways, with these next hops.
+func (c *cell) carried(f family, nodeAddr, routerAddr string) error {
+	mine, theirs := ours4, theirs4
+	if f == ipv6 {
+		mine, theirs = ours6, theirs6
+	}
+	return errors.Join(
+		c.heard(mine, func(p path) bool { return sameAddress(p.nextHop, nodeAddr) }),
+		c.installed(theirs, routerAddr))
 }
 
 func sameAddress(a, b string) bool {

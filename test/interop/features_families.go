@@ -36,11 +36,7 @@ var familyFeatures = []feature{
 			bothFamilies(nodeIPv6)(r)
 			r.sessions[0].extendedNextHop = true
 		},
-		check: comesUp(only6,
-			func(c *cell) error {
-				return c.heard(ours4, func(p path) bool { return sameAddress(p.nextHop, nodeIPv6) })
-			},
-			func(c *cell) error { return c.installed(theirs4, routerIPv6) }),
+		check: comesUp(only6, func(c *cell) error { return c.carried(ipv4, nodeIPv6, routerIPv6) }),
 	},
 }
 

@@ -30,12 +30,12 @@ func frrConfig(r router) string {
 	for _, f := range []family{ipv4, ipv6} {
 		c.add(" address-family %s unicast", f)
 		for _, s := range r.sessions {
-			c.addIf(s.has(f), "  neighbor %s activate", s.address)
-			c.addIf(s.has(f) && s.client, "  neighbor %s route-reflector-client", s.address)
-			c.addIf(s.has(f) && s.overrideAS, "  neighbor %s as-override", s.address)
+			c.addIf(s.has(f), "  neighbor %s activate", s.neighbor())
+			c.addIf(s.has(f) && s.client, "  neighbor %s route-reflector-client", s.neighbor())
+			c.addIf(s.has(f) && s.overrideAS, "  neighbor %s as-override", s.neighbor())
 		}
 		for _, s := range r.sessions {
-			c.addIf(s.has(f) && s.severalPaths, "  neighbor %s addpath-tx-all-paths", s.address)
+			c.addIf(s.has(f) && s.severalPaths, "  neighbor %s addpath-tx-all-paths", s.neighbor())
 		}
 		frrNetworks(&c, "network", of(r.routes, f))
 		c.add(" exit-address-family")
@@ -45,9 +45,10 @@ func frrConfig(r router) string {
 
 func frrSession(c *lines, s session) {
 	set := func(asked bool, format string, args ...any) {
-		c.addIf(asked, " neighbor "+s.address+" "+format, args...)
+		c.addIf(asked, " neighbor "+s.neighbor()+" "+format, args...)
 	}
-	set(true, "remote-as %d", s.asn)
+	set(s.link == "", "remote-as %d", s.asn)
+	set(s.link != "", "interface remote-as %d", s.asn)
 	set(true, "timers %d %d", s.hold/3, s.hold)
 	set(true, "timers connect 1")
 	set(s.source != "", "update-source %s", s.source)
@@ -106,6 +107,7 @@ func (d *frr) tell(ctx context.Context, routes []route) error {
 }
 
 func (d *frr) view(ctx context.Context, address string) (view, error) {
+	address = d.router.neighbor(address)
 	var answer map[string]struct {
 		State string `json:"bgpState"`
 		Hold  int    `json:"bgpTimerHoldTimeMsecs"`
@@ -172,7 +174,7 @@ func named(community string) string {
 }
 
 func (d *frr) shutdown(ctx context.Context, address, words string) error {
-	return d.Configure(ctx, fmt.Sprintf("router bgp %d\n neighbor %s shutdown message %s\n", d.router.asn, address, words))
+	return d.Configure(ctx, fmt.Sprintf("router bgp %d\n neighbor %s shutdown message %s\n", d.router.asn, d.router.neighbor(address), words))
 }
 
 func (d *frr) version(ctx context.Context) (string, error) {

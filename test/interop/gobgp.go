@@ -32,7 +32,9 @@ func gobgpConfig(r router) string {
 }
 
 func gobgpSession(c *lines, s session) {
-	c.add("[[neighbors]]\n [neighbors.config]\n  neighbor-address = %q\n  peer-as = %d", s.address, s.asn)
+	c.add("[[neighbors]]\n [neighbors.config]\n  peer-as = %d", s.asn)
+	c.addIf(s.link == "", "  neighbor-address = %q", s.address)
+	c.addIf(s.link != "", "  neighbor-interface = %q", s.link)
 	c.addIf(s.password != "", "  auth-password = %q", s.password)
 	c.add(" [neighbors.timers.config]\n  connect-retry = 1\n  hold-time = %d\n  keepalive-interval = %d", s.hold, s.hold/3)
 	c.add("  idle-hold-time-after-reset = 1")
@@ -53,8 +55,19 @@ func gobgpSession(c *lines, s session) {
 	}
 }
 
-// settle tells the routes: in its configuration gobgpd has none.
-func (d *gobgp) settle(ctx context.Context) error { return d.tell(ctx, d.router.routes) }
+// settle tells the routes: in its configuration gobgpd has none. It sends no router advertisements
+// either, and has radvd for them in its documentation of unnumbered sessions.
+func (d *gobgp) settle(ctx context.Context) error {
+	for _, s := range d.router.sessions {
+		if s.link == "" {
+			continue
+		}
+		if err := d.Advertise(ctx, s.link); err != nil {
+			return err
+		}
+	}
+	return d.tell(ctx, d.router.routes)
+}
 
 func (d *gobgp) cannotRestart(context.Context, string) (string, error) { return "", nil }
 
@@ -114,6 +127,9 @@ func (d *gobgp) add(r route) []string {
 // nextHop is the router's own address of the prefix's family, or of the other one where its
 // session has to make do with that.
 func (d *gobgp) nextHop(r route) string {
+	if d.router.sessions[0].link != "" {
+		return routerLinkLocal
+	}
 	if familyOf(r.prefix) == ipv4 && !d.router.sessions[0].extendedNextHop {
 		return routerIPv4
 	}
@@ -121,6 +137,7 @@ func (d *gobgp) nextHop(r route) string {
 }
 
 func (d *gobgp) view(ctx context.Context, address string) (view, error) {
+	address = d.router.neighbor(address)
 	text, err := d.Client(ctx, "neighbor", address)
 	if err != nil {
 		return view{}, err
@@ -228,7 +245,7 @@ func (p gobgpPath) read() (path, error) {
 }
 
 func (d *gobgp) shutdown(ctx context.Context, address, words string) error {
-	_, err := d.Client(ctx, "neighbor", address, "shutdown", "--reason", words)
+	_, err := d.Client(ctx, "neighbor", d.router.neighbor(address), "shutdown", "--reason", words)
 	return err
 }
 

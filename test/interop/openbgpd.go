@@ -76,7 +76,7 @@ func openbgpdAttributes(r route) string {
 }
 
 func openbgpdSession(c *lines, s session) {
-	c.add("neighbor %s {\n remote-as %d\n holdtime %d", s.address, s.asn, s.hold)
+	c.add("neighbor %s {\n remote-as %d\n holdtime %d", s.zoned(), s.asn, s.hold)
 	c.addIf(s.source != "", " local-address %s", s.source)
 	c.addIf(s.port != 0, " port %d", s.port)
 	c.addIf(s.passive, " passive")

@@ -13,6 +13,10 @@ const (
 	nodeIPv4   = "192.0.2.11"
 	nodeIPv6   = "2001:db8::11"
 
+	// Where there are no others.
+	routerLinkLocal = "fe80::1"
+	nodeLinkLocal   = "fe80::b"
+
 	ours4   = "10.244.1.0/24" // the node's pods
 	ours6   = "fd00:10:244:1::/64"
 	theirs4 = "10.244.200.0/24" // what the router tells

@@ -24,6 +24,7 @@ type router struct {
 // session is one of a router's sessions.
 type session struct {
 	address         string // of the other side
+	link            string // with a link-local address: where that is
 	asn             int    // that the other side has
 	source          string // the router's own address; empty: as the kernel chooses
 	port            int    // of the other side; 0: 179
@@ -69,6 +70,32 @@ func familyOf(prefix string) family {
 // of are the routes of a family.
 func of(routes []route, f family) []route {
 	return slices.DeleteFunc(slices.Clone(routes), func(r route) bool { return familyOf(r.prefix) != f })
+}
+
+// zoned is the other side's address, with its link where it is good there only.
+func (s session) zoned() string {
+	if s.link != "" {
+		return s.address + "%" + s.link
+	}
+	return s.address
+}
+
+// neighbor is the other side for a daemon that finds a link-local address by the link alone.
+func (s session) neighbor() string {
+	if s.link != "" {
+		return s.link
+	}
+	return s.address
+}
+
+// neighbor is what such a daemon calls the side that has this address.
+func (r router) neighbor(address string) string {
+	for _, s := range r.sessions {
+		if s.address == address {
+			return s.neighbor()
+		}
+	}
+	return address
 }
 
 // external says whether a session is between two ASes.
