@@ -40,9 +40,10 @@ type cell struct {
 	router  daemon
 	folder  string // the agent's manifests
 	agent   *lab.Process
-	others  []*lab.Node // with agents of their own
-	outside *lab.Host   // behind the router, where there is one
-	broken  error       // of the wires
+	others  []*lab.Node       // with agents of their own
+	outside *lab.Host         // behind the router, where there is one
+	station *lab.BMPCollector // is told of sessions, where there is one
+	broken  error             // of the wires
 }
 
 // newCell raises the lab, without the agent. A daemon that refuses its configuration is a

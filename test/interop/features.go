@@ -64,7 +64,7 @@ var (
 
 // features are all rows, in the order of the table.
 func features() []feature {
-	return slices.Concat(sessionFeatures, unnumberedFeatures, passwordFeatures(), familyFeatures, attributeFeatures, policyFeatures, restartFeatures, reflectorFeatures, severalFeatures)
+	return slices.Concat(sessionFeatures, unnumberedFeatures, passwordFeatures(), familyFeatures, attributeFeatures, policyFeatures, restartFeatures, reflectorFeatures, severalFeatures, monitoringFeatures)
 }
 
 // one changes the router's session.

@@ -185,14 +185,13 @@ func longLived(c *cell) error {
 }
 
 func endOfRIB(c *cell) error {
-	const instead = "10.244.201.0/24"
 	if err := comesUp(only4)(c); err != nil {
 		return err
 	}
 	if err := c.agent.Stop(c.ctx); err != nil {
 		return err
 	}
-	if err := c.router.tell(c.ctx, []route{{prefix: instead}}); err != nil {
+	if err := c.router.tell(c.ctx, []route{{prefix: insteadOfTheirs4}}); err != nil {
 		return err
 	}
 	if err := c.installed(theirs4, routerIPv4); err != nil {
@@ -201,7 +200,7 @@ func endOfRIB(c *cell) error {
 	if err := c.start(); err != nil {
 		return err
 	}
-	return c.until(func() error { return errors.Join(c.installed(instead, routerIPv4), c.installed(theirs4)) })
+	return c.until(func() error { return errors.Join(c.installed(insteadOfTheirs4, routerIPv4), c.installed(theirs4)) })
 }
 
 // always looks every few milliseconds, until the end, that check is content.

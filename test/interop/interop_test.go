@@ -102,6 +102,42 @@ func TestACellCanFail(t *testing.T) {
 	}
 }
 
+// TestWhatTheCollectorWasToldLastCounts has lines as pmacct writes them: what was told too early, of
+// another peer or not at all is no pass.
+func TestWhatTheCollectorWasToldLastCounts(t *testing.T) {
+	const (
+		up        = `{"bmp_msg_type": "peer_up", "peer_ip": "192.0.2.1", "peer_asn": 65001, "local_ip": "192.0.2.11"}`
+		down      = `{"bmp_msg_type": "peer_down", "peer_ip": "192.0.2.1", "peer_asn": 65001, "reason_type": 3}`
+		update    = `{"bmp_msg_type": "route_monitor", "peer_ip": "192.0.2.1", "log_type": "update", "ip_prefix": "10.244.200.0/24", "bgp_nexthop": "192.0.2.1", "as_path": "65001"}`
+		withdraw  = `{"bmp_msg_type": "route_monitor", "peer_ip": "192.0.2.1", "log_type": "withdraw", "ip_prefix": "10.244.200.0/24"}`
+		another   = `{"bmp_msg_type": "route_monitor", "peer_ip": "192.0.2.1", "log_type": "update", "ip_prefix": "10.244.201.0/24", "bgp_nexthop": "192.0.2.1", "as_path": "65001"}`
+		halfALine = `{"bmp_msg_type": "peer_do`
+	)
+	isUp := bmpMessage{Type: "peer_up", Peer: routerIPv4, ASN: theirASN, Local: nodeIPv4}
+	isDown := bmpMessage{Type: "peer_down", Peer: routerIPv4, ASN: theirASN, Reason: notificationReceived}
+	isRoute := bmpMessage{Type: "route_monitor", Peer: routerIPv4, Prefix: theirs4, Change: "update", NextHop: routerIPv4, ASPath: "65001"}
+	for _, test := range []struct {
+		want bmpMessage
+		told []string
+		fine bool
+	}{
+		{isUp, []string{up, update, another, halfALine}, true},
+		{isUp, []string{up, down}, false},
+		{isUp, nil, false},
+		{isUp, []string{strings.Replace(up, "65001", "65002", 1)}, false},
+		{isDown, []string{up, update, down}, true},
+		{isDown, []string{up, down, up}, false},
+		{isDown, []string{up, strings.Replace(down, ": 3", ": 4", 1)}, false},
+		{isRoute, []string{up, update, another}, true},
+		{isRoute, []string{up, update, withdraw}, false},
+		{isRoute, []string{up, another}, false},
+	} {
+		if err := lastTold(test.told, test.want); (err == nil) != test.fine {
+			t.Errorf("%+v, told %q: %v", test.want, test.told, err)
+		}
+	}
+}
+
 func TestTheTableIsReadAsItWasWritten(t *testing.T) {
 	written := &table{rows: []string{"eBGP", "MD5, over IPv6"}, columns: []string{"FRR", "BIRD"}}
 	written.set(place{"eBGP", "FRR"}, entry{verdict: pass})

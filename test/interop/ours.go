@@ -22,6 +22,8 @@ const (
 	theirs4 = "10.244.200.0/24" // what the router tells
 	theirs6 = "fd00:10:244:200::/64"
 
+	insteadOfTheirs4 = "10.244.201.0/24" // what it tells later
+
 	ourASN   = 64512
 	theirASN = 65001
 )

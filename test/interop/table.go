@@ -37,7 +37,7 @@ const preamble = `# Interoperability
 Written by ` + "`make interop`" + `. Each cell is a session between the built agent, which reads its configuration from a folder, and the real
 daemon, in network namespaces. ` + "`n/a`" + ` is a feature that the peer does not have, with its own words for it below the table.
 ExaBGP is no router but a script: rows that need more have ` + "`–`" + ` there. GoBGP sends no router advertisements: as its
-documentation says, radvd does beside it.
+documentation says, radvd does beside it. The BMP collector is pmacct's pmbmpd.
 ` + "`make test`" + ` runs some of the cells again and compares; ` + "`make test-long`" + ` all of them.
 
 `

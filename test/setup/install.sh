@@ -31,6 +31,7 @@ bird                bird2
 gobgp               gobgpd
 bgpctl              openbgpd
 exabgp              exabgp
+pmbmpd              pmacct
 radvd               radvd
 etcd                etcd-server
 nft                 nftables
