@@ -28,6 +28,9 @@ const (
 	calmBytes = 16 << 20
 	// quietBytes is how much is allocated at the most in a period in which nothing happens.
 	quietBytes = 2 << 20
+	// roomyBytes is how much is in use at the most for startPercent to hold: three times a gigabyte is more
+	// than a node has to spare.
+	roomyBytes = 300 << 20
 	// spareBytes may be held beyond what is in use: to give it back costs a collection. As much
 	// comes together in eight quiet periods at the soonest.
 	spareBytes = 8 * quietBytes
@@ -78,6 +81,9 @@ func (t *thrift) Run(ctx context.Context) error {
 			debug.SetGCPercent(restPercent)
 			resting = true
 			debug.FreeOSMemory() // of what the start took, most is free now
+		case !resting && now.live > roomyBytes:
+			debug.SetGCPercent(restPercent)
+			resting = true
 		case allocated < quietBytes && now.wasteful():
 			debug.FreeOSMemory()
 		}

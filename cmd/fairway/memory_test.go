@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 	"time"
 
@@ -43,6 +45,31 @@ func TestMemoryIsGivenBackOnceNothingHappens(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAStartThatTakesMuchHasLessRoom has a start go on without end.
+func TestAStartThatTakesMuchHasLessRoom(t *testing.T) {
+	before := debug.SetGCPercent(startPercent)
+	defer debug.SetGCPercent(before)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	m := &thrift{}
+	go func() { _ = m.Run(ctx) }()
+	percent := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	for deadline := time.Now().Add(2 * lookPeriod); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if metrics.Read(percent); percent[0].Value.Uint64() != startPercent {
+			t.Fatalf("it is %d with nothing in use", percent[0].Value.Uint64())
+		}
+	}
+	kept = [][]byte{make([]byte, roomyBytes+1)}
+	defer func() { kept = nil }()
+	runtime.GC()
+	for deadline := time.Now().Add(20 * time.Second); percent[0].Value.Uint64() != restPercent; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("with much in use it is still %d", percent[0].Value.Uint64())
+		}
+		metrics.Read(percent)
 	}
 }
 
