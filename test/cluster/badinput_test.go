@@ -188,14 +188,15 @@ func TestAPIServerThatIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	kubeconfig := r.cp.KubeconfigForServiceAccount(t.Context(), "fairway-system", "fairway-agent")
-	// A state folder that cannot be made does not matter: nothing is written there.
-	flags := []string{"--source=kube", "--kubeconfig=" + kubeconfig, "--state-dir=/dev/null/state"}
+	flags := []string{"--source=kube", "--kubeconfig=" + kubeconfig}
 
 	t.Log("a Node that does not exist")
-	endsWithOneLine(t, n.Host, slices.Concat([]string{lab.Binary(t), "agent", "--node-name=node-9"}, flags), `"node-9" does not exist`, "node-1", "--node-name")
+	endsWithOneLine(t, n.Host, slices.Concat([]string{lab.Binary(t), "agent", "--node-name=node-9", "--state-dir=" + filepath.Join(n.Dir(), "state")}, flags),
+		`"node-9" does not exist`, "node-1", "--node-name")
 
 	t.Log("away at the start")
-	flags = append(flags, "--node-name=node-1")
+	// A state folder that cannot be made keeps nothing else from working.
+	flags = append(flags, "--node-name=node-1", "--state-dir=/dev/null/state")
 	r.cp.StopAPIServer()
 	n.start(flags...)
 	r.eventually(func() error { return n.metric("fairway_source_available 0") })
