@@ -138,6 +138,7 @@ func (im *Importer) Decide(c bgp.RIBChange, ways *Ways) Decision {
 	var hops []routes.NextHop
 	var shares []float64 // of the hops, as far as paths tell their bandwidth
 	for _, p := range c.Paths {
+		p = im.meant(p)
 		if refusal := im.refusePath(c.Prefix, p); refusal != nil {
 			d.Refusals = append(d.Refusals, *refusal)
 			continue

@@ -119,6 +119,16 @@ func (b *builder) nextHopsOverLink(network Network) bgp.NextHops {
 	return hops
 }
 
+// meant returns a path with the next hop that is meant. Over a link a router tells a global next hop and
+// behind it a link-local one (RFC 2545, section 3), which GoBGP v3 loses. Where the global one is on none of our
+// networks it is the router's at the other end, or behind it.
+func (im *Importer) meant(p bgp.Path) bgp.Path {
+	if isLinkLocal(p.PeerAddr) && p.NextHop.Is6() && im.isRemote(p.NextHop) {
+		p.NextHop = p.PeerAddr
+	}
+	return p
+}
+
 // linkOf returns the link of a link-local next hop: that of the session that told it.
 func (im *Importer) linkOf(p bgp.Path) (link int, reason, message string) {
 	zone := p.NextHop.Zone()

@@ -70,6 +70,7 @@ func (w *Ways) Concerned(prefix netip.Prefix) bool { return len(routes.Inside(pr
 func (im *Importer) Remote(paths []bgp.Path) []netip.Addr {
 	var out []netip.Addr
 	for _, p := range paths {
+		p = im.meant(p)
 		for _, addr := range [...]netip.Addr{p.NextHop, p.PeerAddr} {
 			if addr = addr.WithZone(""); im.isRemote(addr) && !slices.Contains(out, addr) {
 				out = append(out, addr)
@@ -196,6 +197,7 @@ func (t *tracer) follow(prefix netip.Prefix) []routes.NextHop {
 	defer func() { t.at = t.at[:len(t.at)-1] }()
 	var hops []routes.NextHop
 	for _, p := range slices.SortedFunc(slices.Values(change.Paths), func(a, b bgp.Path) int { return a.NextHop.Compare(b.NextHop) }) {
+		p = t.im.meant(p)
 		addr := p.NextHop.WithZone("")
 		switch {
 		case t.im.refusePath(prefix, p) != nil, t.im.intoItself(prefix, p, t.out) != nil:

@@ -124,13 +124,17 @@ func leads(u *unnumberedRig, h *lab.Host, prefix, via string) error {
 // route, and then by the interface while the router is the one that dials.
 func TestSessionsBetweenLinkLocalAddresses(t *testing.T) {
 	const byAddress = "fe80::b remote-as external\n neighbor fe80::b interface node-1"
-	for _, test := range []struct{ name, neighbor, peer string }{
-		{"address", byAddress, `address: "fe80::1", localInterface: tor, extendedNextHop: true`},
-		{"default gateway", byAddress, "defaultGateway: {family: IPv6}, extendedNextHop: true"},
-		{"the router dials", "node-1 interface remote-as external", "interface: tor, passive: true"},
+	for _, test := range []struct{ name, neighbor, peer, global string }{
+		{"address", byAddress, `address: "fe80::1", localInterface: tor, extendedNextHop: true`, ""},
+		{"default gateway", byAddress, "defaultGateway: {family: IPv6}, extendedNextHop: true", ""},
+		{"the router dials", "node-1 interface remote-as external", "interface: tor, passive: true", ""},
+		{"the router has a global address too, and tells that as next hop", "node-1 interface remote-as external", "interface: tor, passive: true", "2001:db8:77::1/64"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			u := newUnnumberedRig(t, test.neighbor)
+			if test.global != "" {
+				u.run(u.tor.Host, "ip addr add "+test.global+" dev node-1 nodad")
+			}
 			u.run(u.n.Host, "ip -6 route add default via fe80::1 dev tor")
 			u.start(test.peer)
 			u.eventually(func() error { return u.through(u.tor, "fe80::1") })
