@@ -176,7 +176,7 @@ func (d *bird) paths(ctx context.Context, prefix string) ([]path, error) {
 }
 
 func birdReadPath(text string) path {
-	p := path{stale: strings.Contains(text, "s] ") || strings.Contains(firstLine(text), "* (100s)") || strings.Contains(firstLine(text), "s) [")}
+	var p path
 	for _, field := range birdField.FindAllStringSubmatch(text, -1) {
 		value := strings.TrimSpace(field[2])
 		switch strings.TrimSuffix(field[1], ":") {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -138,16 +137,18 @@ func (c *cell) until(check func() error) error {
 
 // stays watches that check is content all the time.
 func (c *cell) stays(check func() error) error {
-	ctx, cancel := context.WithTimeout(c.ctx, watching)
-	defer cancel()
-	var broken error
-	_ = lab.Until(ctx, func() error {
-		if broken = check(); broken == nil {
-			return errors.New("so far")
+	return lab.Stays(c.ctx, watching, check)
+}
+
+// acceptedAt reports whether the router's connection to this port of the node is what the session has.
+func acceptedAt(port int) func(*cell) error {
+	return func(c *cell) error {
+		out, err := c.node.Run(c.ctx, "ss", "-Htn", "state", "established", "sport", "=", fmt.Sprintf(":%d", port))
+		if err == nil && out == "" {
+			err = fmt.Errorf("nobody has connected to port %d of the node", port)
 		}
-		return nil
-	})
-	return errors.Join(broken, c.ctx.Err())
+		return err
+	}
 }
 
 // status is what the agent says of the node.
@@ -244,22 +245,11 @@ func (c *cell) learned(prefix string, fine func(path) bool) error {
 	if err != nil {
 		return err
 	}
-	var table map[string][]gobgpPath
-	if err := json.Unmarshal([]byte(out), &table); err != nil {
-		return fmt.Errorf("reading %s: %w", out, err)
+	paths, err := readGoBGP(out, prefix)
+	if err == nil && !slices.ContainsFunc(paths, fine) {
+		err = fmt.Errorf("the agent has %s by %+v", prefix, paths)
 	}
-	var paths []path
-	for _, p := range table[prefix] {
-		one, err := p.read()
-		if err != nil {
-			return err
-		}
-		if fine(one) {
-			return nil
-		}
-		paths = append(paths, one)
-	}
-	return fmt.Errorf("the agent has %s by %+v", prefix, paths)
+	return err
 }
 
 // installed reports whether the node's kernel sends a prefix to exactly this address; none:

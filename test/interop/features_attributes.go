@@ -1,8 +1,8 @@
 package main
 
 import (
+	"regexp"
 	"slices"
-	"strings"
 )
 
 // service is a Local Service with two ready endpoints on the node.
@@ -88,7 +88,7 @@ var attributeFeatures = []feature{
 		},
 		theirs: internal,
 		check: comesUp(only4, func(c *cell) error {
-			return c.heard("10.96.0.80/32", func(p path) bool { return toldBandwidth(p.bandwidth) })
+			return c.heard("10.96.0.80/32", func(p path) bool { return bandwidthAs[c.with.name].MatchString(p.bandwidth) })
 		}),
 	},
 	{
@@ -96,7 +96,6 @@ var attributeFeatures = []feature{
 		scripted: true,
 		ours:     ours{peer: []string{"import: {localPref: 200}"}},
 		check:    comesUp(only4, func(c *cell) error { return c.learned(theirs4, func(p path) bool { return p.localPref == 200 }) }),
-		theirs:   func(*router) {},
 	},
 	{
 		name:     "communities that the peer tells",
@@ -136,18 +135,11 @@ var attributeFeatures = []feature{
 	},
 }
 
-// toldBandwidth reads two endpoints' worth of link bandwidth, 250,000 bytes a second, in what
-// the implementations print of it.
-func toldBandwidth(text string) bool {
-	for _, sign := range []string{
-		"LB:64512:250000",                // FRR
-		"(unknown 0x4004, 64512, 121557", // BIRD: the number as IEEE 754 has it
-		"250000",                         // GoBGP
-		"0x4004000000000000",             // OpenBGPD shows the type alone
-	} {
-		if strings.Contains(text, sign) {
-			return true
-		}
-	}
-	return false
+// bandwidthAs is what the implementations print of two endpoints' worth of link bandwidth, 250,000 bytes a
+// second.
+var bandwidthAs = map[string]*regexp.Regexp{
+	"FRR":      regexp.MustCompile(`LB:64512:250000\b`),
+	"BIRD":     regexp.MustCompile(`\(unknown 0x4004, 64512, 1215570944\)`), // the number as IEEE 754 has it
+	"GoBGP":    regexp.MustCompile(`\b250000\b`),
+	"OpenBGPD": regexp.MustCompile(`0x4004000000000000`), // the type alone, of whatever amount
 }

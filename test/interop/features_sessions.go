@@ -50,7 +50,6 @@ var sessionFeatures = []feature{
 		scripted: true,
 		ours:     ours{peer: []string{"asn: ", "asnType: External"}},
 		check:    comesUp(only4),
-		theirs:   func(*router) {},
 	},
 	{
 		name:     "asnType: External refuses our own AS",
@@ -62,7 +61,7 @@ var sessionFeatures = []feature{
 	{
 		name:  "passive: we wait",
 		ours:  ours{peer: []string{"passive: true"}},
-		check: comesUp(only4),
+		check: comesUp(only4, acceptedAt(179)),
 	},
 	{
 		name:   "passive: the peer waits",
@@ -79,7 +78,7 @@ var sessionFeatures = []feature{
 		name:   "listenPort: ours is 1790",
 		ours:   ours{speaker: []string{"listenPort: 1790"}, peer: []string{"passive: true"}},
 		theirs: one(func(s *session) { s.port = 1790 }),
-		check:  comesUp(only4),
+		check:  comesUp(only4, acceptedAt(1790)),
 	},
 	{
 		name:   "localAddress",

@@ -43,16 +43,15 @@ var severalFeatures = []feature{
 		check: comesUp(only4, func(c *cell) error { return c.capable("add-path receive") }, func(c *cell) error { return c.arrivedBy(second4, 2) }),
 	},
 	{
-		name:   "ADD-PATH (RFC 7911), sent",
+		name:   "ADD-PATH (RFC 7911), sent: our own prefixes, with identifiers",
 		ours:   ours{peer: []string{"addPaths: {sendMax: 2}"}},
 		theirs: one(func(s *session) { s.severalPaths = true }),
 		check:  comesUp(only4, func(c *cell) error { return c.capable("add-path send") }),
 	},
 	{
-		name:   "fromMesh, next hop Self",
-		ours:   ours{speaker: []string{"topology: {type: FullMesh}"}, peer: []string{alone}, advertisement: []string{alone, "podCIDRs: {}", "fromMesh: {podCIDRs: true}"}, more: nodeObject("node-2", secondIPv4, second4)},
-		wires:  secondNode,
-		theirs: func(*router) {},
+		name:  "fromMesh, next hop Self",
+		ours:  ours{speaker: []string{"topology: {type: FullMesh}"}, peer: []string{alone}, advertisement: []string{alone, "podCIDRs: {}", "fromMesh: {podCIDRs: true}"}, more: nodeObject("node-2", secondIPv4, second4)},
+		wires: secondNode,
 		check: comesUp(only4, func(c *cell) error {
 			return c.heard(second4, func(p path) bool { return p.nextHop == nodeIPv4 && p.asPath == "64512" })
 		}),

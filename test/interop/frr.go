@@ -125,9 +125,8 @@ func (d *frr) paths(ctx context.Context, prefix string) ([]path, error) {
 			ASPath struct {
 				String string `json:"string"`
 			} `json:"aspath"`
-			MED       int  `json:"metric"`
-			LocalPref int  `json:"locPrf"`
-			Stale     bool `json:"stale"`
+			MED       int `json:"metric"`
+			LocalPref int `json:"locPrf"`
 			Community struct {
 				List []string `json:"list"`
 			} `json:"community"`
@@ -147,7 +146,7 @@ func (d *frr) paths(ctx context.Context, prefix string) ([]path, error) {
 	}
 	var out []path
 	for _, p := range answer.Paths {
-		one := path{asPath: strings.TrimPrefix(p.ASPath.String, "Local"), med: p.MED, localPref: p.LocalPref, stale: p.Stale,
+		one := path{asPath: strings.TrimPrefix(p.ASPath.String, "Local"), med: p.MED, localPref: p.LocalPref,
 			large: p.Large.List, bandwidth: p.Extended.String}
 		for _, community := range p.Community.List {
 			one.communities = append(one.communities, named(community))

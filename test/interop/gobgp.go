@@ -162,7 +162,6 @@ func (d *gobgp) view(ctx context.Context, address string) (view, error) {
 
 // gobgpPath is a path as `gobgp -j` prints it.
 type gobgpPath struct {
-	Stale bool `json:"stale"`
 	Attrs []struct {
 		Type        int             `json:"type"`
 		NextHop     string          `json:"nexthop"`
@@ -180,11 +179,15 @@ func (d *gobgp) paths(ctx context.Context, prefix string) ([]path, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readGoBGP(out, prefix)
+}
+
+// readGoBGP reads the paths to a prefix in a table as `gobgp -j` prints it.
+func readGoBGP(out, prefix string) (paths []path, err error) {
 	var table map[string][]gobgpPath
 	if err := json.Unmarshal([]byte(out), &table); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", out, err)
 	}
-	var paths []path
 	for _, p := range table[prefix] {
 		one, err := p.read()
 		if err != nil {
@@ -207,7 +210,7 @@ const (
 )
 
 func (p gobgpPath) read() (path, error) {
-	one := path{stale: p.Stale}
+	var one path
 	for _, a := range p.Attrs {
 		var ases []int
 		for _, segment := range a.Paths {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -152,12 +151,22 @@ func TestTheTableIsReadAsItWasWritten(t *testing.T) {
 	if !reflect.DeepEqual(written, read) {
 		t.Errorf("read %+v, want %+v", read, written)
 	}
-	for at := range maps.Keys(written.cells) {
-		if differs := read.differs(at, result{verdict: written.cells[at].verdict}); differs != "" {
+	for at, e := range written.cells {
+		if differs := read.differs(at, result{verdict: e.verdict, why: e.why}); differs != "" {
 			t.Error(differs)
 		}
 	}
-	if read.differs(place{"eBGP", "BIRD"}, result{verdict: pass}) == "" || read.differs(place{"new", "BIRD"}, result{verdict: pass}) == "" {
+	if read.differs(place{"eBGP", "BIRD"}, result{verdict: pass}) == "" || read.differs(place{"new", "BIRD"}, result{verdict: pass}) == "" ||
+		read.differs(place{"MD5, over IPv6", "FRR"}, result{verdict: never, why: "another reason"}) == "" {
 		t.Error("what differs is not seen")
+	}
+	lacks := result{verdict: never, why: "it lacks that"}
+	for at, worse := range map[place]bool{{"MD5, over IPv6", "BIRD"}: true, {"MD5, over IPv6", "FRR"}: true, {"new", "BIRD"}: false} {
+		if got := read.worse(at, lacks); (got != "") != worse {
+			t.Errorf("%v is n/a: %q", at, got)
+		}
+	}
+	if read.worse(place{"eBGP", "FRR"}, result{verdict: pass}) != "" || read.worse(place{"new", "FRR"}, result{verdict: fail, why: "x"}) == "" {
+		t.Error("a pass is worse, or a failure is not")
 	}
 }

@@ -88,14 +88,16 @@ func run(ctx context.Context, o options) (failures int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	t, err := begin(o)
+	last, err := lastTable()
 	if err != nil {
 		return 0, err
 	}
+	t := begin(o, last)
 	maps.Copy(t.versions, versions)
 	for at, r := range results {
 		t.set(at, entry{r.verdict, shortened(r.why)})
-		if r.verdict == fail {
+		if worse := last.worse(at, r); worse != "" {
+			fmt.Fprintln(os.Stderr, worse)
 			failures++
 		}
 	}
@@ -107,19 +109,29 @@ func run(ctx context.Context, o options) (failures int, err error) {
 	return failures, err
 }
 
+// lastTable is that of the last run, an empty one before the first.
+func lastTable() (*table, error) {
+	text, err := os.ReadFile(resultsFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return &table{}, nil
+	}
+	var last *table
+	if err == nil {
+		last, err = readTable(string(text))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the last table: %w", err)
+	}
+	return last, nil
+}
+
 // begin is the table of the last run where only a part of the cells is run, else an empty one.
-func begin(o options) (*table, error) {
+func begin(o options, last *table) *table {
 	t := &table{versions: map[string]string{}}
 	if o.rows.String()+o.columns.String() != "" {
-		text, err := os.ReadFile(resultsFile)
-		if err == nil {
-			t, err = readTable(string(text))
-		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("reading the last table: %w", err)
-		}
+		maps.Copy(t.versions, last.versions)
+		t.cells = maps.Clone(last.cells)
 	}
-	t.rows, t.columns = nil, nil
 	for _, with := range implementations {
 		t.columns = append(t.columns, with.name)
 	}
@@ -131,7 +143,7 @@ func begin(o options) (*table, error) {
 			}
 		}
 	}
-	return t, nil
+	return t
 }
 
 // shortened is one line of at most 160 characters.

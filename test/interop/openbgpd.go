@@ -173,7 +173,6 @@ func (d *openbgpd) paths(ctx context.Context, prefix string) ([]path, error) {
 			Communities []string `json:"communities"`
 			Large       []string `json:"large_communities"`
 			Extended    []string `json:"extended_communities"`
-			Stale       bool     `json:"stale"`
 		} `json:"rib"`
 	}
 	if err := d.ask(ctx, &answer, "show", "rib", "detail", prefix); err != nil {
@@ -181,7 +180,7 @@ func (d *openbgpd) paths(ctx context.Context, prefix string) ([]path, error) {
 	}
 	var out []path
 	for _, p := range answer.RIB {
-		one := path{asPath: p.ASPath, nextHop: p.NextHop, med: p.MED, localPref: p.LocalPref, large: p.Large, stale: p.Stale,
+		one := path{asPath: p.ASPath, nextHop: p.NextHop, med: p.MED, localPref: p.LocalPref, large: p.Large,
 			bandwidth: strings.Join(p.Extended, " ")}
 		for _, community := range p.Communities {
 			one.communities = append(one.communities, named(community))

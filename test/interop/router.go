@@ -110,7 +110,6 @@ type path struct {
 	communities []string
 	large       []string
 	bandwidth   string // as the router prints it
-	stale       bool
 }
 
 // view is what a router says of a session.
@@ -124,7 +123,6 @@ type view struct {
 type daemon interface {
 	lab.Machine
 	Up(ctx context.Context) error
-	Down(ctx context.Context) error
 	// Crash kills it without a word to anyone.
 	Crash() error
 	Name() string

@@ -36,7 +36,7 @@ const preamble = `# Interoperability
 
 Written by ` + "`make interop`" + `. Each cell is a session between the built agent, which reads its configuration from a folder, and the real
 daemon, in network namespaces. ` + "`n/a`" + ` is a feature that the peer does not have, with its own words for it below the table.
-ExaBGP is no router but a script: rows that need more have ` + "`–`" + ` there. GoBGP sends no router advertisements: as its
+FRR and BIRD forward here; GoBGP and OpenBGPD write nothing into their kernel. ExaBGP is no router but a script: rows that need more have ` + "`–`" + ` there. GoBGP sends no router advertisements: as its
 documentation says, radvd does beside it. The BMP collector is pmacct's pmbmpd.
 ` + "`make test`" + ` runs some of the cells again and compares; ` + "`make test-long`" + ` all of them.
 
@@ -116,14 +116,27 @@ func readTable(text string) (*table, error) {
 	return t, nil
 }
 
+// worse says why a cell fails a run after which the table was this one, "" when it does not. One that
+// passed does where it is n/a now, and one that is n/a for another reason: somebody has to look at it.
+func (t *table) worse(at place, r result) string {
+	_, known := t.cells[at]
+	switch {
+	case r.verdict == fail:
+		return fmt.Sprintf("%s, %s: %s", at.column, at.row, r.why)
+	case r.verdict == never && known:
+		return t.differs(at, r)
+	}
+	return ""
+}
+
 // differs says how a cell that was run differs from the table, "" when it does not.
 func (t *table) differs(at place, r result) string {
 	want, known := t.cells[at]
 	switch {
 	case !known:
 		return fmt.Sprintf("%s, %s: the table has no such cell; run make interop", at.column, at.row)
-	case want.verdict != r.verdict:
-		return fmt.Sprintf("%s, %s: %s, and the table says %s: %s", at.column, at.row, r.verdict, want.verdict, r.why)
+	case want.verdict != r.verdict, r.verdict == never && want.why != shortened(r.why):
+		return fmt.Sprintf("%s, %s: %s (%s), and the table says %s (%s)", at.column, at.row, r.verdict, r.why, want.verdict, want.why)
 	}
 	return ""
 }
