@@ -243,11 +243,17 @@ func (s *site) routersCount(ctx context.Context, want prefixes) error {
 	return nil
 }
 
-// routersHave reports an error unless each router has exactly these prefixes.
+// routersHave waits until each router has exactly these prefixes.
 func (s *site) routersHave(ctx context.Context, want prefixes) error {
 	if err := s.eventually(ctx, func() error { return s.routersCount(ctx, want) }); err != nil {
 		return err
 	}
+	// What bgpd no longer counts is gone from its table a moment later.
+	return s.eventually(ctx, func() error { return s.routersList(ctx, want) })
+}
+
+// routersList reports an error unless each router has exactly these prefixes.
+func (s *site) routersList(ctx context.Context, want prefixes) error {
 	for _, r := range s.routers {
 		for family, prefixes := range want {
 			var table struct {
