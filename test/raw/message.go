@@ -107,18 +107,15 @@ func NLRI(prefixes ...netip.Prefix) []byte {
 
 // Announcement is an UPDATE for IPv4 prefixes as it should be, from an AS.
 func Announcement(asn uint16, hop netip.Addr, prefixes ...netip.Prefix) []byte {
-	return Update(nil, Attributes(asn, hop), NLRI(prefixes...))
+	return Update(nil, attributes(asn, hop), NLRI(prefixes...))
 }
 
-// Attributes are those that every announcement has to have.
-func Attributes(asn uint16, hop netip.Addr) []byte {
+// attributes are those that every announcement has to have.
+func attributes(asn uint16, hop netip.Addr) []byte {
 	return join(
 		Attribute(WellKnown, Origin, 0),
 		Attribute(WellKnown, ASPath, 2, 1, byte(asn>>8), byte(asn)),
 		Attribute(WellKnown, NextHop, hop.AsSlice()...))
 }
-
-// EndOfRIB is the marker for IPv4 unicast (RFC 4724, section 2).
-func EndOfRIB() []byte { return Update(nil, nil, nil) }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
