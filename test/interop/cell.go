@@ -140,17 +140,6 @@ func (c *cell) stays(check func() error) error {
 	return lab.Stays(c.ctx, watching, check)
 }
 
-// acceptedAt reports whether the router's connection to this port of the node is what the session has.
-func acceptedAt(port int) func(*cell) error {
-	return func(c *cell) error {
-		out, err := c.node.Run(c.ctx, "ss", "-Htn", "state", "established", "sport", "=", fmt.Sprintf(":%d", port))
-		if err == nil && out == "" {
-			err = fmt.Errorf("nobody has connected to port %d of the node", port)
-		}
-		return err
-	}
-}
-
 // status is what the agent says of the node.
 func (c *cell) status() (v1alpha1.BGPNodeStateStatus, error) {
 	var state v1alpha1.BGPNodeState

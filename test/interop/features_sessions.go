@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -61,7 +62,7 @@ var sessionFeatures = []feature{
 	{
 		name:  "passive: we wait",
 		ours:  ours{peer: []string{"passive: true"}},
-		check: comesUp(only4, acceptedAt(179)),
+		check: neverDials,
 	},
 	{
 		name:   "passive: the peer waits",
@@ -78,7 +79,7 @@ var sessionFeatures = []feature{
 		name:   "listenPort: ours is 1790",
 		ours:   ours{speaker: []string{"listenPort: 1790"}, peer: []string{"passive: true"}},
 		theirs: one(func(s *session) { s.port = 1790 }),
-		check:  comesUp(only4, acceptedAt(1790)),
+		check:  comesUp(only4, acceptedAt1790),
 	},
 	{
 		name:   "localAddress",
@@ -174,4 +175,39 @@ func agreedHold(seconds int) func(*cell) error {
 		}
 		return nil
 	}
+}
+
+// acceptedAt1790 reports whether the router has connected to that port of the node.
+func acceptedAt1790(c *cell) error {
+	out, err := c.node.Run(c.ctx, "ss", "-Htn", "state", "established", "sport", "=", ":1790")
+	if err == nil && out == "" {
+		err = errors.New("nobody has connected to port 1790 of the node")
+	}
+	return err
+}
+
+// neverDials keeps the router out for a while, in which the node must not try to connect to it either.
+func neverDials(c *cell) error {
+	nft := func(commands string) (string, error) { return c.node.Run(c.ctx, "nft", commands) }
+	const syn = "tcp dport 179 tcp flags & (syn | ack) == syn"
+	dials := func() error {
+		out, err := nft("list counter inet watch dials")
+		if err == nil && !strings.Contains(out, "packets 0 ") {
+			err = fmt.Errorf("the node has dialled: %s", out)
+		}
+		return err
+	}
+	_, err := nft("add table inet watch; add counter inet watch dials; add chain inet watch out { type filter hook output priority 0; }; " +
+		"add rule inet watch out " + syn + " counter name dials; " +
+		"add table inet closed; add chain inet closed in { type filter hook input priority 0; }; add rule inet closed in " + syn + " drop")
+	if err := errors.Join(err, c.start()); err != nil {
+		return err
+	}
+	if err := c.stays(dials); err != nil {
+		return err
+	}
+	if _, err := nft("delete table inet closed"); err != nil {
+		return err
+	}
+	return errors.Join(c.until(func() error { return c.exchanged(ipv4) }), dials())
 }
