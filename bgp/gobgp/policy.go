@@ -97,7 +97,7 @@ func (b *policyBuilder) importStatements(p policy) []*api.Statement {
 		Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
 		Actions:    &api.Actions{RouteAction: api.RouteAction_ACCEPT},
 	}}, b.loopStatements(p)...)
-	statements = append(append(statements, b.externalStatements(p)...), b.shutdownStatement(), unmark())
+	statements = append(append(statements, b.externalStatements(p)...), b.shutdownStatement(), b.unmark())
 	statements = append(statements, b.importRelays(p)...)
 	for i, group := range groupByRules(p.imports) {
 		for _, family := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {

@@ -127,12 +127,16 @@ func (p policy) remarked(next policy) map[netip.Addr]bool {
 	return out
 }
 
-// unmark takes away what a peer may have put there itself.
-func unmark() *api.Statement {
+// unmark takes away what a peer may have put there itself. It is for paths that have such alone: of one that an
+// action is for GoBGP keeps a second copy.
+func (b *policyBuilder) unmark() *api.Statement {
+	const name = "import-unmark"
+	marks := withoutMarks()
+	b.sets = append(b.sets, &api.DefinedSet{DefinedType: api.DefinedType_LARGE_COMMUNITY, Name: name, List: marks.Communities})
 	return &api.Statement{
-		Name:       "import-unmark",
-		Conditions: &api.Conditions{},
-		Actions:    &api.Actions{LargeCommunity: withoutMarks()},
+		Name:       name,
+		Conditions: &api.Conditions{LargeCommunitySet: &api.MatchSet{Type: api.MatchSet_ANY, Name: name}},
+		Actions:    &api.Actions{LargeCommunity: marks},
 	}
 }
 
