@@ -209,7 +209,9 @@ func (l *Loop) replan(ctx context.Context) error {
 	}
 	l.Refuser.Set(l.plan.Unowned)
 	l.pass()
-	l.quarantine.step(began, l.plan.Desired.Peers, nil, l.specOf)
+	if len(l.quarantine.trying) == 0 { // who is being tried is looked at with its session, in a moment
+		l.quarantine.step(began, l.plan.Desired.Peers, nil, l.specOf)
+	}
 	l.apply(ctx)
 	if first && errors.Is(l.applied, bgp.ErrNotStarted) && ctx.Err() == nil {
 		return l.applied

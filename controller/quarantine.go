@@ -110,6 +110,9 @@ func newQuarantine(memory Memory[Trials], crashed time.Time, log *slog.Logger) *
 		q.trials.Begun, q.trials.Late = nil, nil
 		q.store(crashed)
 	}
+	if q.careful {
+		q.trials.At = crashed // the search goes on from here, though there may be no peers yet
+	}
 	return q
 }
 

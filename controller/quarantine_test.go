@@ -261,6 +261,26 @@ func TestTheTimeGrowsToAnHourAndStaysThere(t *testing.T) {
 	}
 }
 
+// A router may be found, or call, only after the first plan.
+func TestAPeerThatIsThereOnlyLaterIsFound(t *testing.T) {
+	c := newCrashing(t)
+	c.crash()
+	c.pass(5 * time.Second)
+	c.peers = []string{"tor-a/1"}
+	c.spoken()
+	c.step()
+	c.spoken("tor-a/1")
+	c.crash()
+	c.spoken()
+	if c.problem("tor-a/1") == "" {
+		t.Error("it is not held down")
+	}
+	c.pass(2 * firstHold)
+	c.spoken("tor-a/1")
+	c.pass(2 * blamePeriod)
+	c.idle()
+}
+
 func TestAChangedConfigurationEndsTheQuarantine(t *testing.T) {
 	c := newCrashing(t, "tor-a/1", "tor-b/1")
 	c.crash()
