@@ -104,6 +104,23 @@ func TestAPeerThatIsFollowedByTwoCrashesIsHeldDownByTheLoop(t *testing.T) {
 	})
 }
 
+// A change of the configuration is no reason to begin the next peer before the one that is up has our End-of-RIB.
+func TestAReplanCutsNoTurnShort(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.twoPeers()
+		w.session.Peer, w.session.GracefulRestart = "away/192.0.2.2", true
+		w.start(t)
+		w.crash(t)
+		w.setSession(bgp.Established, false)
+		pass(trialPatience + trialPeriod)
+		w.change(func(*snapshot.Snapshot) {})
+		pass(trialPeriod)
+		w.expectPeers(t, "away/192.0.2.2 ; tor/192.0.2.1 waits")
+		pass(trialPatience)
+		w.expectPeers(t, "away/192.0.2.2 ; tor/192.0.2.1 ")
+	})
+}
+
 // A speaker that does not answer keeps nobody waiting.
 func TestThePeersHaveTheirTurnsThoughSessionsCannotBeRead(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

@@ -123,7 +123,7 @@ func (b *builder) nextHopsOverLink(network Network) bgp.NextHops {
 // behind it a link-local one (RFC 2545, section 3), which GoBGP v3 loses. Where the global one is on none of our
 // networks it is the router's at the other end, or behind it.
 func (im *Importer) meant(p bgp.Path) bgp.Path {
-	if isLinkLocal(p.PeerAddr) && p.NextHop.Is6() && im.isRemote(p.NextHop) {
+	if isLinkLocal(p.PeerAddr) && p.NextHop.Is6() && p.NextHop.IsGlobalUnicast() && im.isRemote(p.NextHop) {
 		p.NextHop = p.PeerAddr
 	}
 	return p
