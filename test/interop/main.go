@@ -95,11 +95,15 @@ func run(ctx context.Context, o options) (failures int, err error) {
 	t := begin(o, last)
 	maps.Copy(t.versions, versions)
 	for at, r := range results {
-		t.set(at, entry{r.verdict, shortened(r.why)})
+		e := entry{r.verdict, shortened(r.why)}
 		if worse := last.worse(at, r); worse != "" {
 			fmt.Fprintln(os.Stderr, worse)
 			failures++
+			if r.verdict == never { // or the next run would find nothing wrong
+				e = last.cells[at]
+			}
 		}
+		t.set(at, e)
 	}
 	text := t.markdown()
 	fmt.Println(text)

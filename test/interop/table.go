@@ -117,7 +117,7 @@ func readTable(text string) (*table, error) {
 }
 
 // worse says why a cell fails a run after which the table was this one, "" when it does not. One that
-// passed does where it is n/a now, and one that is n/a for another reason: somebody has to look at it.
+// passed does where it is n/a now, and one that is n/a for another reason: somebody has to look at it, and takes the cell out of the table if that is right.
 func (t *table) worse(at place, r result) string {
 	_, known := t.cells[at]
 	switch {
