@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fairway-bgp/fairway/controller/report"
@@ -52,25 +53,26 @@ func TestMemoryIsGivenBackOnceNothingHappens(t *testing.T) {
 func TestAStartThatTakesMuchHasLessRoom(t *testing.T) {
 	before := debug.SetGCPercent(startPercent)
 	defer debug.SetGCPercent(before)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	m := &thrift{}
-	go func() { _ = m.Run(ctx) }()
-	percent := []metrics.Sample{{Name: "/gc/gogc:percent"}}
-	for deadline := time.Now().Add(2 * lookPeriod); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if metrics.Read(percent); percent[0].Value.Uint64() != startPercent {
-			t.Fatalf("it is %d with nothing in use", percent[0].Value.Uint64())
-		}
+	percent := func() uint64 {
+		sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+		metrics.Read(sample)
+		return sample[0].Value.Uint64()
 	}
-	kept = [][]byte{make([]byte, roomyBytes+1)}
-	defer func() { kept = nil }()
-	runtime.GC()
-	for deadline := time.Now().Add(20 * time.Second); percent[0].Value.Uint64() != restPercent; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("with much in use it is still %d", percent[0].Value.Uint64())
+	synctest.Test(t, func(t *testing.T) {
+		m := &thrift{}
+		go func() { _ = m.Run(t.Context()) }()
+		time.Sleep(2 * lookPeriod)
+		if got := percent(); got != startPercent {
+			t.Errorf("it is %d with little in use", got)
 		}
-		metrics.Read(percent)
-	}
+		kept = [][]byte{make([]byte, roomyBytes+1)}
+		defer func() { kept = nil }()
+		runtime.GC()
+		time.Sleep(2 * lookPeriod)
+		if got := percent(); got != restPercent {
+			t.Errorf("with much in use it is still %d", got)
+		}
+	})
 }
 
 var kept [][]byte
