@@ -33,8 +33,8 @@ type AddPaths struct {
 	Receive *bool `json:"receive,omitempty"`
 
 	// sendMax is how many paths to a prefix we tell the router at most, 0 to 16,
-	// default 0: the best alone, without a path identifier. What counts are those
-	// told since the session came up; those there before are told in any case.
+	// default 0: without path identifiers. A node has one path to each prefix of
+	// its own, and what it passes on by fromMesh is not for such routers.
 	// Changing it resets the sessions.
 	//
 	// +optional

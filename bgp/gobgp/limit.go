@@ -20,7 +20,7 @@ const (
 	// idleLimitPeriod is how often we look whether there are any.
 	idleLimitPeriod = time.Second
 	// limitPeriodPerPrefix keeps the counting, for which GoBGP goes through all that the peers have
-	// told (some 40 ns each), to a fiftieth of the time. How long an answer takes is no measure for it:
+	// told (some 40 ns each), to a fiftieth of the time, as long as nobody has to wait more than a second. How long an answer takes is no measure for it:
 	// in a flood GoBGP is asked last, and the next look would be the later the more comes in.
 	limitPeriodPerPrefix = 2 * time.Microsecond
 )
