@@ -169,8 +169,8 @@ func (s *badSite) account(ctx context.Context, r *badResult, traffic flows) erro
 	if err != nil {
 		return err
 	}
-	r.OtherSessionsLost = honest.times - 1
-	if !honest.up {
+	r.OtherSessionsLost = honest.Ups - 1
+	if !honest.Up() {
 		r.OtherSessionsLost++
 	}
 	sent, lost, err := traffic.stop(ctx)

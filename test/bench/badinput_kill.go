@@ -30,7 +30,7 @@ const (
 	deathTime = 2 * time.Second
 	// killsAtMost is how many crashes a class may cause until its peer is held down: the first one, by which nobody is
 	// found, and the second.
-	killsAtMost = 4
+	killsAtMost = 2
 )
 
 // errAlive says that the agent has survived.
@@ -46,7 +46,7 @@ func (s *badSite) kill(ctx context.Context, r *badResult, c badCase) error {
 		return err
 	}
 	quarantined := false
-	for kills := 0; !quarantined && kills < killsAtMost; {
+	for kills := 0; !quarantined && kills <= killsAtMost; {
 		before, err := s.honestSession(ctx)
 		if err != nil {
 			return err
@@ -63,7 +63,7 @@ func (s *badSite) kill(ctx context.Context, r *badResult, c badCase) error {
 			continue
 		}
 		kills++
-		if err := s.back(ctx, r, c, died, before.times); err != nil {
+		if err := s.back(ctx, r, c, died, before.Ups); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
@@ -139,7 +139,7 @@ func (s *badSite) back(ctx context.Context, r *badResult, c badCase, died time.T
 		if err != nil {
 			return err
 		}
-		if child == 0 || !now.up || now.times == before {
+		if child == 0 || !now.Up() || now.Ups == before {
 			return errors.New("the session of the honest router is not up again")
 		}
 		s.agent.child = child

@@ -176,7 +176,7 @@ func (s *badSite) start(ctx context.Context) error {
 			return errors.New("the agent's parent has no child")
 		}
 		now, err := s.honestSession(ctx)
-		if err != nil || now.times == before.times || !now.up || !now.whole {
+		if err != nil || now.Ups == before.Ups || !now.Up() || !now.Restart.EndOfRIB.IPv4 {
 			return errors.Join(err, errors.New("the session of the honest router is not up, or lacks End-of-RIB"))
 		}
 		return s.reaches(ctx)
@@ -197,28 +197,8 @@ func (s *badSite) reaches(ctx context.Context) error {
 }
 
 // honestSession is what the honest router says of its session with the node.
-type honestSession struct {
-	times int // it has come up since the router's start
-	up    bool
-	whole bool // our End-of-RIB has come
-}
-
-func (s *badSite) honestSession(ctx context.Context) (honestSession, error) {
-	var neighbors map[string]struct {
-		State   string `json:"bgpState"`
-		Times   int    `json:"connectionsEstablished"`
-		Restart struct {
-			EndOfRIB map[string]bool `json:"endOfRibRecv"`
-		} `json:"gracefulRestartInfo"`
-	}
-	if err := s.honest.JSON(ctx, &neighbors, "show bgp neighbors "+badNode+" json"); err != nil {
-		return honestSession{}, err
-	}
-	n, known := neighbors[badNode]
-	if !known {
-		return honestSession{}, errors.New("the honest router does not know the node")
-	}
-	return honestSession{times: n.Times, up: n.State == "Established", whole: n.Restart.EndOfRIB["ipv4Unicast"]}, nil
+func (s *badSite) honestSession(ctx context.Context) (lab.Session, error) {
+	return s.honest.Session(ctx, badNode)
 }
 
 // status reads what the agent says of its node.

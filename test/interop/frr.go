@@ -108,15 +108,12 @@ func (d *frr) tell(ctx context.Context, routes []route) error {
 
 func (d *frr) view(ctx context.Context, address string) (view, error) {
 	address = d.router.neighbor(address)
-	var answer map[string]struct {
-		State string `json:"bgpState"`
-		Hold  int    `json:"bgpTimerHoldTimeMsecs"`
-	}
-	if err := d.JSON(ctx, &answer, "show bgp neighbors "+address+" json"); err != nil {
+	s, err := d.Session(ctx, address)
+	if err != nil {
 		return view{}, err
 	}
 	text, err := d.VTYSH(ctx, "show bgp neighbors "+address, "show bgp neighbors "+address+" json") // each has words of its own
-	return view{up: answer[address].State == "Established", hold: answer[address].Hold / 1000, text: text}, err
+	return view{up: s.Up(), hold: s.Hold / 1000, text: text}, err
 }
 
 func (d *frr) paths(ctx context.Context, prefix string) ([]path, error) {

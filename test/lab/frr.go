@@ -234,6 +234,11 @@ type Session struct {
 	Messages struct {
 		Updates int `json:"updatesRecv"` // from the neighbor
 	} `json:"messageStats"`
+	Restart struct {
+		EndOfRIB struct {
+			IPv4 bool `json:"ipv4Unicast"` // the neighbor has said it
+		} `json:"endOfRibRecv"`
+	} `json:"gracefulRestartInfo"`
 }
 
 // Up reports whether it is established.
